@@ -5,6 +5,7 @@ inclusive everywhere. Paths are the repository's own, with `/` between parts; by
 (`os.fsdecode`), so a path survives the round trip.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NewType
@@ -160,3 +161,7 @@ class Location:
     symbol: SymbolId | None
     score: float
     why: tuple[Evidence, ...]
+
+
+Report = Callable[[str, int, int | None], None]
+"""How long work tells where it is: phase name, units done, units in all (None when unknown)."""
