@@ -1,6 +1,7 @@
 """Strict rendering: a text and its callers cannot drift apart."""
 
 import pytest
+
 from backstory.prompts import fill
 
 HELLO = "<!-- variables: name, place -->\nHello {{name}} of {{place}}.\n"

@@ -1,0 +1,283 @@
+"""A run as an append-only list of events, from which it resumes after a crash and replays without a model.
+
+The agent is written as ordinary deterministic code whose effects (a check that ran, later a model's reply) pass through `Trace.step`. Live, a
+step runs its effect and the event is on disk before the next step begins. After a crash the same code runs again from the top: as long as
+recorded events last, a step returns what was recorded instead of running anything; then it goes on live. A replay runs every effect again and
+compares, so it arrives at the same patch or names the first event that differs. The idea is that of durable execution: state is never saved,
+it is derived from the events.
+
+A torn last line (power loss, `kill -9`, disk full) is dropped on opening: it is the one event that was never whole.
+"""
+
+import fcntl
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from backstory.errors import StorageError, UserError
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+R = TypeVar("R")
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a trace. seq: 0, 1, 2, ... without gaps; at: UTC, ISO 8601."""
+
+    run: str
+    seq: int
+    at: str
+    kind: str
+    body: Mapping[str, Json]
+
+    def to_line(self) -> bytes:
+        """Return the event as one line of JSON, newline included."""
+        fields = {"v": SCHEMA_VERSION, "run": self.run, "seq": self.seq, "at": self.at, "kind": self.kind, "body": self.body}
+        return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class Codec(Generic[R]):
+    """How the result of a step is written down.
+
+    stable: the part of what was written that must recur when the step runs again (no times, no paths of the machine).
+    """
+
+    encode: Callable[[R], Json]
+    decode: Callable[[Json], R]
+    stable: Callable[[Json], Json]
+
+
+class Divergence(Exception):
+    """A replayed run left the recorded way; `seq` is the first event that differs."""
+
+    def __init__(self, seq: int, message: str) -> None:
+        super().__init__(message)
+        self.seq = seq
+
+
+class Trace(Protocol):
+    """What the agent writes its way into."""
+
+    def note(self, kind: str, **body: Json) -> None:
+        """Record a fact that follows from the code and what was recorded before."""
+
+    def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Return the result of `effect`, recorded under `kind` and `key`."""
+
+    def recorded_limit(self) -> bool | None:
+        """Return whether the recorded run stopped at a limit here, or None when nothing recorded lies ahead and the clock decides."""
+
+
+class RecordedTrace:
+    """A trace on disk: resumes what is recorded, then records what is new. A context manager that holds the run's lock."""
+
+    def __init__(self, path: Path, run: str, *, on_event: Callable[[Event], None] | None = None) -> None:
+        """Open `path`, made if it is missing. Raises UserError if another process holds the run, StorageError if it cannot be written."""
+        self._run = run
+        self._on_event = on_event
+        self._file = _open_locked(path, run)
+        events, whole_bytes = whole_events(path)
+        os.ftruncate(self._file, whole_bytes)
+        self._ahead = deque(event for event in _still_valid(events) if event.kind not in ("limit", "finished"))
+        self._seq = len(events)
+
+    def __enter__(self) -> "RecordedTrace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def note(self, kind: str, **body: Json) -> None:
+        """Record `body` unless it is already recorded as the next event."""
+        written = _as_written(body)
+        if self._take(kind, lambda event: event.body == written) is None:
+            self._append(kind, written)
+
+    def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Return the recorded result of the next step if it is this one; otherwise run `effect` and record what it gave."""
+        key = _as_written(key)
+        recorded = self._take(kind, lambda event: event.body.get("key") == key)
+        if recorded is not None:
+            return codec.decode(recorded.body["result"])
+        started = datetime.now(UTC)
+        result = effect()
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        self._append(kind, {"key": key, "result": codec.encode(result), "seconds": round(seconds, 4)})
+        return result
+
+    def recorded_limit(self) -> bool | None:
+        """Recorded events ahead mean that no limit stopped the run here."""
+        return False if self._ahead else None
+
+    def _take(self, kind: str, matches: Callable[[Event], bool]) -> Event | None:
+        if not self._ahead:
+            return None
+        if self._ahead[0].kind == kind and matches(self._ahead[0]):
+            return self._ahead.popleft()
+        # The code or the environment has changed since: what was recorded from here on no longer applies.
+        left = self._ahead[0]
+        self._ahead.clear()
+        self._append("diverged", {"at": left.seq, "recorded": left.kind, "now": kind})
+        return None
+
+    def _append(self, kind: str, body: Mapping[str, Json]) -> None:
+        event = Event(self._run, self._seq, datetime.now(UTC).isoformat(timespec="milliseconds"), kind, body)
+        try:
+            line = event.to_line()
+            if os.write(self._file, line) != len(line):
+                raise OSError("short write")
+            os.fsync(self._file)
+        except OSError as error:
+            raise StorageError(
+                f"cannot record run {self._run}: {error.strerror or error}; free some room and `backstory resume {self._run}`"
+            ) from error
+        self._seq += 1
+        if self._on_event is not None:
+            self._on_event(event)
+
+
+class ReplayedTrace:
+    """A trace that runs every step again and compares it with what was recorded; writes nothing."""
+
+    def __init__(self, events: list[Event], *, on_event: Callable[[Event], None] | None = None) -> None:
+        self._ahead = deque(event for event in _still_valid(events) if event.kind not in ("started", "finished"))
+        self._on_event = on_event
+
+    def note(self, kind: str, **body: Json) -> None:
+        """Raise Divergence unless the next recorded event says the same."""
+        event = self._next(kind)
+        body = _as_written(body)
+        if event.body != body:
+            raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(event.body)}, now {_short(body)}")
+
+    def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Run `effect`; raise Divergence unless the key and the stable part of the result are the recorded ones."""
+        event = self._next(kind)
+        key = _as_written(key)
+        if event.body.get("key") != key:
+            raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded for {_short(event.body.get('key'))}, now for {_short(key)}")
+        result = effect()
+        recorded, now = codec.stable(event.body["result"]), codec.stable(_as_written(codec.encode(result)))
+        if recorded != now:
+            raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(recorded)}, now {_short(now)}")
+        return result
+
+    def recorded_limit(self) -> bool:
+        """Return whether the recorded run stopped at a limit here, and pass over that event."""
+        if self._ahead and self._ahead[0].kind == "limit":
+            self._next("limit")
+            return True
+        return False
+
+    def finish(self) -> None:
+        """Raise Divergence if events were recorded that the replay never came to."""
+        if self._ahead:
+            raise Divergence(self._ahead[0].seq, f"event {self._ahead[0].seq} ({self._ahead[0].kind}) was recorded and did not come again")
+
+    def _next(self, kind: str) -> Event:
+        if not self._ahead:
+            raise Divergence(-1, f"the recorded run had ended where {kind!r} came now")
+        event = self._ahead.popleft()
+        if event.kind != kind:
+            raise Divergence(event.seq, f"event {event.seq}: recorded {event.kind!r}, now {kind!r}")
+        if self._on_event is not None:
+            self._on_event(event)
+        return event
+
+
+def read_events(path: Path) -> list[Event]:
+    """Return the whole events of a trace, in order. Raises UserError if there is none, StorageError if the file is not a trace."""
+    if not path.exists():
+        raise UserError(f"no run is recorded in {str(path.parent)!r}; `backstory runs` lists them")
+    return whole_events(path)[0]
+
+
+def is_held(path: Path) -> bool:
+    """Return whether some process is writing this trace now."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+def _open_locked(path: Path, run: str) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"cannot record runs below {str(path.parent)!r}: {error.strerror}; set BACKSTORY_STATE_DIR to a writable folder"
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise UserError(f"run {run} is in progress in another process; wait for it or stop it first") from error
+    return file
+
+
+def whole_events(path: Path) -> tuple[list[Event], int]:
+    """Return the events up to the first torn line, and how many bytes they take."""
+    content = path.read_bytes()
+    events: list[Event] = []
+    whole = 0
+    for line in _lines(content):
+        try:
+            fields = json.loads(line)
+            event = Event(fields["run"], fields["seq"], fields["at"], fields["kind"], fields["body"])
+        except (ValueError, KeyError, TypeError) as error:
+            if whole + len(line) == len(content):
+                break  # the last line was torn although its newline was written
+            raise StorageError(f"{str(path)!r} is damaged at event {len(events)}; its run cannot be used, remove the folder") from error
+        if event.seq != len(events):
+            raise StorageError(f"{str(path)!r} is damaged: event {event.seq} stands where {len(events)} belongs; remove the folder")
+        events.append(event)
+        whole += len(line)
+    return events, whole
+
+
+def _still_valid(events: list[Event]) -> list[Event]:
+    """Return the events that a later resumption did not overrule: a "diverged" event takes back those from its `at` on, and itself."""
+    valid: list[Event] = []
+    for event in events:
+        if event.kind == "diverged":
+            taken_back_from = event.body["at"]
+            assert isinstance(taken_back_from, int)
+            valid = [earlier for earlier in valid if earlier.seq < taken_back_from]
+        else:
+            valid.append(event)
+    return valid
+
+
+def _as_written(value: Any) -> Any:
+    """Return `value` as reading it back gives it, so that tuples and lists compare equal."""
+    return json.loads(json.dumps(value))
+
+
+def _lines(content: bytes) -> Iterator[bytes]:
+    """Yield whole lines with their newline; a tail without one is no line."""
+    at = 0
+    while (end := content.find(b"\n", at)) >= 0:
+        yield content[at : end + 1]
+        at = end + 1
+
+
+def _short(value: object, limit: int = 160) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
