@@ -1,0 +1,329 @@
+"""What steers a run, composed once from every place that may say something, with the origin of each value.
+
+Precedence: flag > environment `BACKSTORY_*` > `[tool.backstory]` of the project > the user's file > default. The project is text that anyone may
+have written, so it may say only how it is checked, which paths to leave out and which languages it is in; what it says about anything else is
+ignored with a warning. It is read at the base commit, never from the work tree. A key nobody knows is an error that names the nearest one, wherever it stands. `.env` is never read.
+
+This module and `backstory/cli.py` are the only ones that look at the environment or the home folder.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+from backstory.errors import StorageError, UserError
+
+PREFIX: Final = "BACKSTORY_"
+PROJECT_FILE: Final = "pyproject.toml"
+USER_FILE: Final = "config.toml"
+# Variables with our prefix that are read elsewhere: where the folders are.
+FOLDER_VARIABLES: Final = ("BACKSTORY_CACHE_DIR", "BACKSTORY_STATE_DIR", "BACKSTORY_CONFIG_DIR")
+
+Value = str | int | float | bool | tuple[str, ...] | None
+SandboxChoice = Literal["auto", "bwrap", "none"]
+Language = Literal["python", "javascript", "typescript"]
+
+
+def _key(default: Value, doc: str, read: Callable[[object], Value], *, project: bool = False) -> Any:
+    """A configurable field. doc: one line for the table of keys; read: its value from TOML or text, ValueError if it is none."""
+    return field(default=default, metadata={"doc": doc, "read": read, "project": project})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):  # from the environment
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if not isinstance(value, list) or not all(isinstance(part, str) and part for part in value):
+        raise ValueError("expected a list of texts")
+    return tuple(value)
+
+
+def _languages(value: object) -> tuple[str, ...]:
+    names = _texts(value)
+    for name in names:
+        if name not in get_args(Language):
+            raise ValueError(f"expected some of {', '.join(get_args(Language))}; not {name!r}")
+    return names
+
+
+def _count(value: object) -> int:
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("expected a whole number above 0")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise ValueError("expected a number of seconds above 0")
+    return float(value)
+
+
+def _switch(value: object) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def _sandbox(value: object) -> str:
+    if value not in get_args(SandboxChoice):
+        raise ValueError(f"expected one of {', '.join(get_args(SandboxChoice))}")
+    return cast(str, value)
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the project itself may say."""
+
+    check: str | None = _key(None, "Command that shows the fault: fails now, passes when it is mended", _text, project=True)
+    exclude: tuple[str, ...] = _key(
+        (), "Paths to leave out of searches and patches: shell patterns, a folder ends with `/`", _texts, project=True
+    )
+    languages: tuple[str, ...] = _key(
+        get_args(Language), "Languages whose files are searched: " + ", ".join(get_args(Language)), _languages, project=True
+    )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may spend; None is without limit."""
+
+    attempts: int = _key(1, "Independent attempts at a repair", _count)
+    budget_seconds: float | None = _key(None, "Seconds of wall clock a run may take", _seconds)
+    budget_steps: int | None = _key(None, "Steps (checks run) a run may take", _count)
+    budget_tokens: int | None = _key(None, "Tokens a run may spend on a model", _count)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How commands of the repository run."""
+
+    sandbox: SandboxChoice = _key(  # noqa: RUF009 (`_key` is `dataclasses.field` with its documentation)
+        "auto", "`auto` and `bwrap` run them in bubblewrap or refuse; `none` runs them unprotected", _sandbox
+    )
+    prepare: bool = _key(False, "Install what the repository needs into an environment of its own, with network", _switch)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model resolves; there is no model resolver in this version."""
+
+    model: str | None = _key(None, "Name of a model (not there yet: a run refuses it)", _text)
+    api_base: str | None = _key(None, "Address of the model's API (not there yet)", _text)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where Backstory keeps what it writes. cache: can be made again; state: runs; config: the user's file."""
+
+    cache: Path
+    state: Path
+    config: Path
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration in force, and where each value came from ("default" if nowhere)."""
+
+    project: Project
+    limits: Limits
+    execution: Execution
+    model: ModelChoice
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    def values(self) -> dict[str, Value]:
+        """Return every value by key, in the order of `keys`."""
+        sections = (self.project, self.limits, self.execution, self.model)
+        return {part.name: getattr(section, part.name) for section in sections for part in fields(section)}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One thing that can be configured. project: whether the project may say it."""
+
+    name: str
+    default: Value
+    doc: str
+    read: Callable[[object], Value]
+    project: bool
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one place says, already read and checked. origin: how the place is named to a person."""
+
+    origin: str
+    values: Mapping[str, Value]
+    warnings: tuple[str, ...] = ()
+
+
+_SECTIONS = (Project, Limits, Execution, ModelChoice)
+
+
+def _key_of(part: "Field[Any]") -> Key:
+    assert part.default is not MISSING
+    return Key(part.name, part.default, part.metadata["doc"], part.metadata["read"], part.metadata["project"])
+
+
+def keys() -> dict[str, Key]:
+    """Return every key by name, in the order they are shown."""
+    return {part.name: _key_of(part) for section in _SECTIONS for part in fields(section)}
+
+
+def compose(layers: Sequence[Layer]) -> Config:
+    """Return the configuration where the first layer that names a key decides it."""
+    known = keys()
+    values: dict[str, Value] = {}
+    origins: dict[str, str] = {}
+    for name, key in known.items():
+        saying = next((layer for layer in layers if name in layer.values), None)
+        values[name] = key.default if saying is None else saying.values[name]
+        origins[name] = "default" if saying is None else saying.origin
+
+    def section(kind: type[Any]) -> Any:
+        return kind(**{part.name: values[part.name] for part in fields(kind)})
+
+    warnings = tuple(warning for layer in layers for warning in layer.warnings)
+    return Config(section(Project), section(Limits), section(Execution), section(ModelChoice), origins, warnings)
+
+
+def from_flags(flags: Mapping[str, Value]) -> Layer:
+    """Return the layer of the command line; None and empty sequences were not given. Raises UserError for a value out of range."""
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    return Layer(
+        "flag",
+        {
+            name: _read(keys()[name], list(value) if isinstance(value, tuple) else value, f"--{name.replace('_', '-')}")
+            for name, value in given.items()
+        },
+    )
+
+
+def from_environment(environ: Mapping[str, str]) -> Layer:
+    """Return the layer of `BACKSTORY_*`; an empty variable counts as unset. Raises UserError for an unknown one or a bad value."""
+    known = {key.variable: key for key in keys().values()}
+    values: dict[str, Value] = {}
+    for variable in sorted(name for name in environ if name.startswith(PREFIX) and name not in FOLDER_VARIABLES):
+        if variable not in known:
+            raise UserError(f"unknown variable {variable}{_nearest(variable, [*known, *FOLDER_VARIABLES])}; unset it")
+        if environ[variable]:
+            key = known[variable]
+            values[key.name] = _read(key, environ[variable], variable)
+    return Layer("environment", values)
+
+
+def from_project(text: bytes | None, *, origin: str) -> Layer:
+    """Return the layer of `[tool.backstory]` in a pyproject.toml's `text` (None: there is none).
+
+    A key only the user may set is ignored with one warning, as is a file that is not TOML. Raises UserError for an unknown key or a bad value.
+    """
+    if text is None:
+        return Layer(origin, {})
+    try:
+        table = tomllib.loads(text.decode("utf-8")).get("tool", {}).get("backstory", {})
+    except (ValueError, AttributeError):
+        return Layer(origin, {}, (f"{origin} is not valid TOML; what it says is ignored",))
+    if not isinstance(table, dict):
+        raise UserError(f"[tool.backstory] in {origin} must be a table")
+    known = keys()
+    _refuse_unknown(table, [name for name, key in known.items() if key.project], also=set(known), where=f"[tool.backstory] of {origin}")
+    foreign = sorted(name for name in table if not known[name].project)
+    warnings = (
+        (f"{origin} may not set {', '.join(foreign)}; ignored (a project sets only check, exclude and languages)",) if foreign else ()
+    )
+    allowed = {name: value for name, value in table.items() if known[name].project}
+    return Layer(origin, {name: _read(known[name], value, f"{name} in {origin}") for name, value in allowed.items()}, warnings)
+
+
+def from_user_file(path: Path) -> Layer:
+    """Return the layer of the user's file, empty if there is none. Raises UserError if it cannot be read or says something wrong."""
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        return Layer(str(path), {})
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}; make it readable or remove it") from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is not valid TOML: {str(error).splitlines()[0]}; mend or remove it") from error
+    known = keys()
+    _refuse_unknown(table, list(known), also=set(), where=repr(str(path)))
+    return Layer(str(path), {name: _read(known[name], value, f"{name} in {str(path)!r}") for name, value in table.items()})
+
+
+def load(*, flags: Mapping[str, Value], environ: Mapping[str, str], folders: Folders, project: Layer | None = None) -> Config:
+    """Return the configuration from every layer, highest first."""
+    layers = [from_flags(flags), from_environment(environ), *([project] if project else []), from_user_file(folders.config / USER_FILE)]
+    return compose(layers)
+
+
+def folders(environ: Mapping[str, str]) -> Folders:
+    """Return the three folders, each overridable; none is made here. Raises UserError if an override is not an absolute path."""
+    from platformdirs import user_cache_path, user_config_path, user_state_path
+
+    def place(variable: str, default: Callable[[str], Path]) -> Path:
+        named = environ.get(variable, "")
+        if named and not Path(named).is_absolute():
+            raise UserError(f"{variable} is {named!r}; give an absolute path")
+        return Path(named) if named else default("backstory")
+
+    cache, state, config = FOLDER_VARIABLES
+    return Folders(place(cache, user_cache_path), place(state, user_state_path), place(config, user_config_path))
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment of this process, the one place where it is taken."""
+    return os.environ
+
+
+def made(folder: Path) -> Path:
+    """Return `folder`, made if need be, closed to others. Raises StorageError with the variable that moves it elsewhere."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {str(folder)!r}: {error.strerror}; set BACKSTORY_CACHE_DIR and BACKSTORY_STATE_DIR elsewhere"
+        ) from error
+    return folder
+
+
+def _read(key: Key, value: object, where: str) -> Value:
+    try:
+        return key.read(value)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}, got {value!r}") from error
+
+
+def _refuse_unknown(table: Mapping[str, object], choices: Sequence[str], *, also: set[str], where: str) -> None:
+    for name in table:
+        if name not in choices and name not in also:
+            raise UserError(f"unknown key {name!r} in {where}{_nearest(name, choices)}")
+
+
+def _nearest(name: str, choices: Sequence[str]) -> str:
+    """Return the hint that ends an "unknown" message: the nearest name, or all of them when nothing is near."""
+    close = get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(choices))}"
