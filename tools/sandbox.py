@@ -90,7 +90,7 @@ class Bwrap:
         """Run a command in namespaces of its own; see the module."""
         _refuse(command.mounts)
         reading, writing = os.pipe()
-        argv = [str(self.program), "--json-status-fd", str(writing), *self._options(command), "--", *_bounded(command.argv, limits)]
+        argv = [str(self.program), "--json-status-fd", str(writing), *self._options(command), "--", *_inside(command.argv, limits)]
         return execute(argv, cwd=Path("/"), env={"PATH": SYSTEM_PATH}, limits=limits, container=Container(reading, writing))
 
     def _options(self, command: Command) -> Iterator[str]:
@@ -246,13 +246,14 @@ def _version(program: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in words[-1].split(".") if part.isdigit()) if said.exit_code == 0 and words else ()
 
 
-def _bounded(argv: tuple[str, ...], limits: Limits) -> tuple[str, ...]:
-    """Return `argv` under RLIMIT_NPROC where that counts within the sandbox alone and binds (it never does for root)."""
-    return (SHELL, "-c", _WITH_NPROC, str(limits.processes), *argv) if _nproc_counts() else argv
+def _inside(argv: tuple[str, ...], limits: Limits) -> tuple[str, ...]:
+    """Return `argv` started by a shell, so that a missing program is exit code 127 and not a sandbox that failed."""
+    return (SHELL, "-c", _WITH_NPROC if _nproc_counts() else 'exec "$@"', str(limits.processes), *argv)
 
 
 @cache
 def _nproc_counts() -> bool:
+    """Return whether RLIMIT_NPROC binds and counts the sandbox's own processes alone (it never binds root)."""
     release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
     return os.geteuid() != 0 and release >= _NPROC_PER_NAMESPACE
 
