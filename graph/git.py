@@ -9,8 +9,11 @@ a local fetch. `tools/workspace.py` builds worktrees on this runner.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -42,6 +45,7 @@ _NEUTRAL = {
     "user.email": "backstory@localhost",
     "commit.gpgSign": "false",
 }
+COMPLAINT_LINES = 50  # of a long fetch, what is kept to say why it failed
 # What can no longer be written where something is kept: one message, one exit code.
 _DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system", "file too large")
 
@@ -98,11 +102,12 @@ class Git:
         Raises GitError on leaving when the output was read to its end and git failed.
         """
         with (
+            tempfile.TemporaryFile() as complaints,  # a pipe nobody reads would stop git once it is full
             subprocess.Popen(
                 self._command(arguments),
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=complaints,
                 env=self._environment(),
                 cwd=self._cwd(),
             ) as process,
@@ -118,10 +123,34 @@ class Git:
             if not ended:
                 process.kill()
                 return
-            assert process.stderr is not None
-            complaint = process.stderr.read()
             if process.wait() != 0:
-                raise self._failure(arguments, process.returncode, complaint)
+                complaints.seek(0)
+                raise self._failure(arguments, process.returncode, complaints.read())
+
+    def follow(self, *arguments: str, said: Callable[[str], None]) -> None:
+        """Run `git ARGUMENTS` to its end, handing on what it says about its progress, line by line.
+
+        Raises GitError with all it said when it fails, StorageError when the disk is full or read-only.
+        """
+        with subprocess.Popen(
+            self._command(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self._environment(),
+            cwd=self._cwd(),
+        ) as process:
+            assert process.stderr is not None
+            kept: deque[bytes] = deque(maxlen=COMPLAINT_LINES)
+            try:
+                for line in _progress_lines(process.stderr):
+                    kept.append(line)
+                    said(line.decode("utf-8", "replace"))
+            except BaseException:
+                process.kill()
+                raise
+            if process.wait() != 0:
+                raise self._failure(arguments, process.returncode, b"\n".join(kept))
 
     @contextmanager
     def conversation(self, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
@@ -138,8 +167,9 @@ class Git:
             try:
                 yield process.stdin, process.stdout
             finally:
-                process.stdin.close()
                 process.kill()
+                with suppress(BrokenPipeError):  # what was still buffered has nobody to go to
+                    process.stdin.close()
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         settings = [part for name, value in _NEUTRAL.items() for part in ("-c", f"{name}={value}")]
@@ -185,23 +215,33 @@ class Git:
         return GitError(arguments, exit_code, said)
 
 
+def _progress_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield what git writes to a terminal, cut at line ends and at the carriage returns that overwrite a line."""
+    rest = b""
+    while chunk := os.read(stream.fileno(), 65536):
+        *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        yield from (line for line in lines if line.strip())
+    if rest.strip():
+        yield rest
+
+
 @contextmanager
 def _feeding(process: "subprocess.Popen[bytes]", stdin: bytes | None) -> Iterator[None]:
     """Write `stdin` from a second thread, so that a full output pipe cannot block both sides."""
     if stdin is None:
         yield
         return
-    import threading
 
     def write() -> None:
         assert process.stdin is not None
-        try:
+        with suppress(OSError):  # git ended early; its exit code tells
             process.stdin.write(stdin)
+        with suppress(OSError):
             process.stdin.close()
-        except (BrokenPipeError, OSError):
-            pass  # git ended early; its exit code tells
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    yield
-    thread.join(timeout=5)
+    try:
+        yield
+    finally:
+        thread.join()  # it ends with git: by then the pipe is read or broken

@@ -1,0 +1,324 @@
+"""The private copy of the past: a bare repository of our own that holds the ancestors of the commits we look at, and nothing else.
+
+Git never runs on the user's repository. A *stage*, an empty repository of ours that borrows the user's objects (`objects/info/alternates`) and has
+one ref, stands between: the mirror fetches that ref from it over the file transport. So neither side reads the user's config, hooks or
+attributes, no promisor is ever asked, and only what the ref reaches comes along. In the mirror every attribute that could convert a file or name
+a program is switched off, so what is checked out of it is byte for byte what was committed.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import FileMode, RepositoryOpenFlag
+
+from backstory.errors import StorageError, UserError
+from backstory.graph.encoding import path_bytes
+from backstory.graph.git import Git, GitError
+from backstory.graph.source import (
+    REMEDY_INCOMPLETE,
+    Ancestry,
+    Source,
+    ancestry,
+    open_source,
+    resolve,
+    uncommitted,
+    walk_tree,
+)
+from backstory.graph.types import Oid, RepoPath, Report
+
+__all__ = ["Mirror", "Source", "TreeEntry", "open_mirror", "open_source", "resolve", "uncommitted"]
+
+NO_CONVERSION = "* -text !eol -ident !filter !working-tree-encoding !diff !merge\n"
+COMMIT_GRAPH_FROM = 2_000  # writing one takes 0.5 s for 60,000 commits; below this git is fast without
+_PERCENT = re.compile(r"(\w[\w ]*): +\d+% \((\d+)/(\d+)\)")
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One entry of a flattened tree. mode: 0o100644, 0o100755, 0o120000 (link) or 0o160000 (a submodule, whose `blob` is a commit not here)."""
+
+    mode: int
+    blob: Oid
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a plain file, not a link or a submodule."""
+        return self.mode in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A bare repository below the cache folder. path: its git directory. key: what the repository is known by. shallow: its history is cut."""
+
+    path: Path
+    key: str
+    git: Git
+    shallow: bool
+
+    @property
+    def folder(self) -> Path:
+        """The folder of everything kept about this repository: the mirror, the graph, the verdicts."""
+        return self.path.parent
+
+    def read_blob(self, oid: Oid) -> bytes:
+        """Return a blob's bytes. Raises StorageError when the mirror does not hold it."""
+        found = self._object(oid)
+        if not isinstance(found, pygit2.Blob):
+            raise StorageError(f"{oid} is not a blob in {str(self.path)!r}; run `backstory cache clear` and try again")
+        return found.data
+
+    def tree(self, oid: Oid) -> Oid:
+        """Return the tree of a commit; a tree is its own."""
+        return Oid(str(self._tree(oid).id))
+
+    def files(self, commit: Oid) -> Mapping[RepoPath, TreeEntry]:
+        """Return everything in the tree of a commit (or in a tree), links and submodules included, in git's order."""
+        return {path: TreeEntry(int(entry.filemode), Oid(str(entry.id))) for path, entry in walk_tree(self._tree(commit))}
+
+    def entry_at(self, commit: Oid, path: RepoPath) -> TreeEntry | None:
+        """Return what a commit (or tree) has at `path`, None when that is nothing or a folder."""
+        found: pygit2.Object = self._tree(commit)
+        for part in path_bytes(path).split(b"/"):
+            if not isinstance(found, pygit2.Tree):
+                return None
+            child = _child(found, part)
+            if child is None:
+                return None
+            found = child
+        if found.filemode == FileMode.TREE:
+            return None
+        return TreeEntry(int(found.filemode), Oid(str(found.id)))
+
+    def blob_at(self, commit: Oid, path: RepoPath) -> bytes | None:
+        """Return the contents a commit (or tree) has at `path`, a link's target included; None when there is no file."""
+        entry = self.entry_at(commit, path)
+        return None if entry is None or entry.mode == FileMode.COMMIT else self.read_blob(entry.blob)
+
+    def holds(self, oid: Oid) -> bool:
+        """Return whether an object is in the mirror (which says nothing about whether a graph may show it)."""
+        return oid in self._repository
+
+    def nearest_tag(self, at: Oid) -> tuple[str, Oid] | None:
+        """Return name and object of the newest tag `at` can reach, as it was when `at` was fetched; None when there was none."""
+        folder = self.path / _tag_folder(at)
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            if path.is_file() and path.suffix != ".lock":
+                return path.relative_to(folder).as_posix(), Oid(path.read_text().strip())
+        return None
+
+    @cached_property
+    def _repository(self) -> pygit2.Repository:
+        return pygit2.Repository(str(self.path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
+
+    def _object(self, oid: Oid) -> pygit2.Object:
+        try:
+            return self._repository[oid]
+        except (KeyError, ValueError, pygit2.GitError, OSError) as error:
+            raise StorageError(f"{oid} is not in the mirror {str(self.path)!r}; run `backstory cache clear` and try again") from error
+
+    def _tree(self, oid: Oid) -> pygit2.Tree:
+        try:
+            return self._object(oid).peel(pygit2.Tree)
+        except (ValueError, pygit2.GitError) as error:
+            raise StorageError(f"{oid} has no tree in {str(self.path)!r}; run `backstory cache clear` and try again") from error
+
+
+def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | None = None) -> Mirror:
+    """Return the mirror that holds `at` and its ancestors, fetching what is missing; nothing runs when all is there.
+
+    Safe to call from two processes at once: the second waits for the first.
+    Raises UserError when the user's repository lacks objects, StorageError when the cache cannot be written.
+    """
+    found = _find(source, at, cache_dir)
+    if found is not None:
+        return found
+    reach = ancestry(source, at)
+    folder = cache_dir.absolute() / "repos" / reach.key
+    mirror = _mirror(folder)
+    with exclusively(folder / "mirror.lock"):
+        if not (mirror.path / _ref(at)).is_file():
+            _make(mirror)
+            _fetch(mirror, source, at, reach, report or _silent)
+    return _mirror(folder)
+
+
+@contextmanager
+def exclusively(lock: Path) -> Iterator[None]:
+    """Hold a lock file against other processes; released when the block, or the process, ends.
+
+    Raises StorageError when the file cannot be made.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"cannot write {str(lock)!r}: {error.strerror}; make its folder writable or set BACKSTORY_CACHE_DIR") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _silent(phase: str, done: int, total: int | None) -> None:
+    """Report to nobody."""
+
+
+def _mirror(folder: Path) -> Mirror:
+    path = folder / "mirror.git"
+    return Mirror(path=path, key=folder.name, git=Git(path), shallow=(path / "shallow").is_file())
+
+
+def _ref(at: Oid) -> str:
+    return f"refs/backstory/at/{at}"
+
+
+def _tag_folder(at: Oid) -> str:
+    return f"refs/backstory/tags/{at}"
+
+
+def _find(source: Source, at: Oid, cache_dir: Path) -> Mirror | None:
+    """Return a mirror that already has `at`, without walking the history.
+
+    A commit's id says all its ancestors, so any complete mirror will do; where the source is cut the walk must tell where.
+    """
+    if source.shallow:
+        return None
+    for ref in sorted(cache_dir.absolute().glob(f"repos/*/mirror.git/{_ref(at)}")):
+        mirror = _mirror(ref.parents[4])
+        if not mirror.shallow:
+            return mirror
+    return None
+
+
+def _make(mirror: Mirror) -> None:
+    """Make the empty mirror, or finish making it. Git's own template, with its sample hooks, is not used."""
+    attributes = mirror.path / "info" / "attributes"
+    if attributes.is_file():
+        return
+    try:
+        mirror.path.mkdir(parents=True, exist_ok=True)
+        mirror.git.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(mirror.path))
+        attributes.parent.mkdir(exist_ok=True)
+        _write(attributes, NO_CONVERSION)
+    except OSError as error:
+        raise _unwritable(mirror, error) from error
+    except GitError as error:
+        raise _unwritable(mirror, error) from error
+
+
+def _fetch(mirror: Mirror, source: Source, at: Oid, reach: Ancestry, report: Report) -> None:
+    """Bring `at`, its ancestors and its newest tag into the mirror."""
+    report("mirror", 0, None)
+    _forget_killed_fetch(mirror, at)
+    refs = {"refs/heads/at": at}
+    wanted = [f"+refs/heads/at:{_ref(at)}"]
+    if reach.tag is not None:
+        name, tag = reach.tag
+        refs["refs/heads/tag"] = tag
+        wanted.append(f"+refs/heads/tag:{_tag_folder(at)}/{name}")
+    with _stage(mirror, source, refs, reach.cut) as stage:
+        git = replace(mirror.git, extra={"GIT_ALLOW_PROTOCOL": "file", "GIT_CONFIG_GLOBAL": str(stage / "neutral.config")})
+        arguments = [
+            "fetch",
+            "--progress",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--update-shallow",
+            "--no-auto-gc",
+            "--no-recurse-submodules",
+        ]
+        try:
+            git.follow(*arguments, stage.as_uri(), *wanted, said=lambda line: _progress(line, report))
+        except GitError as error:
+            raise UserError(f"history incomplete: {_first_complaint(error)}; {REMEDY_INCOMPLETE}") from error
+    if reach.commits >= COMMIT_GRAPH_FROM:
+        mirror.git.run("commit-graph", "write", "--reachable", "--no-progress", allowed=(0, 1, 128))  # it only makes later reads faster
+    report("mirror", reach.commits, reach.commits)
+
+
+@contextmanager
+def _stage(mirror: Mirror, source: Source, refs: Mapping[str, Oid], cut: tuple[Oid, ...]) -> Iterator[Path]:
+    """Yield an empty repository that borrows the objects of `source` and shows only `refs`; it is removed afterwards.
+
+    Written by hand: it is six small files, and `git init` would be a process more.
+    """
+    try:
+        stage = Path(tempfile.mkdtemp(prefix="stage-", dir=mirror.folder))
+    except OSError as error:
+        raise _unwritable(mirror, error) from error
+    try:
+        (stage / "refs" / "heads").mkdir(parents=True)
+        (stage / "objects" / "info").mkdir(parents=True)
+        _write(stage / "HEAD", "ref: refs/heads/at\n")
+        # The user's commit-graph is not believed: it could name other parents than the commits do.
+        _write(stage / "config", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tcommitGraph = false\n[pack]\n\twindow = 0\n")
+        # A fetch does not hand its -c settings to the other side; a global file is what reaches both.
+        _write(stage / "neutral.config", "[safe]\n\tdirectory = *\n[transfer]\n\tadvertiseSID = false\n")
+        (stage / "objects" / "info" / "alternates").write_bytes(_alternate(source.git_dir / "objects"))
+        if cut:
+            _write(stage / "shallow", "".join(f"{oid}\n" for oid in cut))
+        for name, oid in refs.items():
+            _write(stage / name, f"{oid}\n")
+        yield stage
+    except OSError as error:
+        raise _unwritable(mirror, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _alternate(objects: Path) -> bytes:
+    """Return the line of an alternates file that names a folder; git unquotes a C string there, which any path can be written as."""
+    raw = path_bytes(str(objects))
+    quoted = b"".join(b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' or byte >= 0x7F else bytes([byte]) for byte in raw)
+    return b'"' + quoted + b'"\n'
+
+
+def _forget_killed_fetch(mirror: Mirror, at: Oid) -> None:
+    """Remove what a killed fetch left behind; only a fetch writes these, and we hold its lock."""
+    for name in (f"{_ref(at)}.lock", "shallow.lock"):
+        (mirror.path / name).unlink(missing_ok=True)
+    for leftover in (mirror.path / "objects" / "pack").glob("tmp_*"):
+        leftover.unlink(missing_ok=True)
+    for stage in mirror.folder.glob("stage-*"):
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _progress(line: str, report: Report) -> None:
+    found = _PERCENT.search(line)
+    if found is not None and found[1] in ("Receiving objects", "Resolving deltas"):
+        report("mirror: " + found[1].lower(), int(found[2]), int(found[3]))
+
+
+def _first_complaint(error: GitError) -> str:
+    """Return the first line git marked as an error, or its last words."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", error.stderr) if line.strip()]
+    marked = [line for line in lines if re.search(r"\b(fatal|error):", line)]
+    return re.sub(r"^(remote: )*(fatal|error): ", "", (marked or lines or [f"git stopped with {error.exit_code}"])[0])
+
+
+def _child(tree: pygit2.Tree, name: bytes) -> pygit2.Object | None:
+    """Return a tree's entry by the bytes of its name."""
+    try:
+        return tree[name.decode("utf-8")]
+    except UnicodeDecodeError:
+        return next((entry for entry in tree if entry.raw_name == name), None)
+    except KeyError:
+        return None
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, "utf-8")
+
+
+def _unwritable(mirror: Mirror, error: Exception) -> StorageError:
+    return StorageError(f"cannot write the mirror {str(mirror.path)!r} ({error}); free some room or set BACKSTORY_CACHE_DIR")
