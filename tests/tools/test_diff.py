@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstory.tools.diff import MYERS_LIMIT, Edit, apply, carried, diff
@@ -22,12 +22,14 @@ def longest_common(a, b) -> int:
 
 
 @given(SEQUENCES, SEQUENCES)
+@settings(deadline=None)
 def test_applying_a_diff_gives_the_new_sequence(a, b):
     """apply(diff(a, b)) = b."""
     assert apply(diff(a, b), a, b) == b
 
 
 @given(SEQUENCES, SEQUENCES)
+@settings(deadline=None)
 def test_a_diff_is_as_short_as_can_be(a, b):
     """The elements removed and added are all those outside a longest common subsequence, and edits never touch."""
     edits = diff(a, b)
@@ -36,6 +38,7 @@ def test_a_diff_is_as_short_as_can_be(a, b):
 
 
 @given(SEQUENCES, SEQUENCES)
+@settings(deadline=None)
 def test_what_a_diff_keeps_is_equal_on_both_sides(a, b):
     """Between two edits the sequences agree, and `carried` finds a kept element's new place."""
     edits = diff(a, b)

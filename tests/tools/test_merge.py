@@ -22,6 +22,7 @@ TEXT = st.builds(
 
 
 @given(TEXT, TEXT)
+@settings(deadline=None)
 def test_a_side_that_changed_nothing_takes_the_other(base, changed):
     """merge(b, b, x) = merge(b, x, b) = merge(b, x, x) = x, for every kind of bytes."""
     for ours, theirs in ((base, changed), (changed, base), (changed, changed)):
@@ -30,7 +31,7 @@ def test_a_side_that_changed_nothing_takes_the_other(base, changed):
 
 
 @given(TEXT, TEXT, TEXT)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_the_sides_may_be_swapped(base, ours, theirs):
     """Both orders conflict or neither does; without a conflict the text is the same."""
     there, back = merge(base, ours, theirs), merge(base, theirs, ours)
@@ -41,7 +42,7 @@ def test_the_sides_may_be_swapped(base, ours, theirs):
 
 
 @given(TEXT, TEXT, TEXT)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_stretches_point_at_their_lines(base, ours, theirs):
     """Every stretch lies inside its versions, and in a conflict the merged lines are those of the preferred side."""
     merged = merge(base, ours, theirs)

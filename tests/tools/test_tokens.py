@@ -1,13 +1,14 @@
 """tools/tokens.py: nothing is lost, and what belongs together stays together."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstory.tools.tokens import tokens
 
 
 @given(st.binary(max_size=60) | st.text(alphabet="ab1 '\"\\\n\r\t=<>!", max_size=40).map(str.encode))
+@settings(deadline=None)
 def test_joined_tokens_are_the_text(text):
     """No byte is lost or made up, whatever the text."""
     assert b"".join(token.text for token in tokens(text)) == text
