@@ -1,0 +1,80 @@
+"""BM25 over counted words: the library's ranking, fed with what the graph already counted.
+
+`rank_bm25` wants lists of words and counts them itself, for every document at once. Here documents are mappings word -> count, and only the
+words of the query are looked at, so a query over 60,000 documents costs one dictionary intersection each. Scores are those of `BM25Okapi`
+(k1, b as there) with the inverse document frequency of Lucene, log(1 + (N - n + 0.5) / (n + 0.5)), which is never negative and therefore
+needs no floor computed over the whole vocabulary.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rank_bm25 import BM25Okapi
+
+from backstory.graph.words import count_words, tokens
+
+Words = Mapping[str, float]
+"""How often each word occurs in a document, or how much it weighs in a query."""
+
+
+def query_words(text: str) -> dict[str, float]:
+    """Return the words of a query; one that occurs n times weighs 1 + ln n, so that a pasted log does not drown the rest."""
+    return {word: 1.0 + math.log(count) for word, count in count_words(tokens(text)).items()}
+
+
+class CountedBM25(BM25Okapi):  # type: ignore[misc]
+    """The documents of one query, scored for it.
+
+    documents: counted words, in an order the scores keep. query: the words asked for, with their weights; others are not indexed.
+    lengths: words in each document, when known more cheaply than by summing.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Words],
+        query: Words,
+        *,
+        lengths: Sequence[float] | None = None,
+        k1: float = 1.5,
+        b: float = 0.75,
+    ) -> None:
+        self.query = dict(query)
+        self._lengths = lengths
+        self._postings: dict[str, tuple[list[int], list[float]]] = {word: ([], []) for word in query}
+        super().__init__(documents, k1=k1, b=b)
+
+    def _initialize(self, corpus: Sequence[Words]) -> dict[str, int]:
+        """Index the query's words; called by the library. Returns how many documents hold each."""
+        asked = self.query.keys()
+        for index, document in enumerate(corpus):
+            for word in asked & document.keys():
+                documents, counts = self._postings[word]
+                documents.append(index)
+                counts.append(document[word])
+        lengths = self._lengths if self._lengths is not None else [sum(document.values()) for document in corpus]
+        self.doc_len = np.asarray(lengths, dtype=float)
+        self.corpus_size = len(corpus)
+        self.avgdl = float(self.doc_len.mean()) if len(corpus) else 0.0
+        return {word: len(documents) for word, (documents, _) in self._postings.items() if documents}
+
+    def _calc_idf(self, nd: dict[str, int]) -> None:
+        self.idf = {word: math.log1p((self.corpus_size - count + 0.5) / (count + 0.5)) for word, count in nd.items()}
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return one score per document; 0 where nothing of the query occurs. Each word counts by its weight in the query."""
+        total = np.zeros(self.corpus_size)
+        if not self.avgdl:
+            return total
+        norm = self.k1 * (1 - self.b + self.b * self.doc_len / self.avgdl)
+        for word in sorted(self.idf):  # sorted: sums of floats depend on their order
+            indices, counts = self._postings[word]
+            where, tf = np.asarray(indices), np.asarray(counts)
+            total[where] += self.query[word] * self.idf[word] * tf * (self.k1 + 1) / (tf + norm[where])
+        return total
+
+    def strongest(self, document: Words, *, limit: int = 3) -> tuple[str, ...]:
+        """Return the query's words that speak most for `document`, rarest first."""
+        held = [word for word in self.idf if word in document]
+        return tuple(sorted(held, key=lambda word: (-self.idf[word], word))[:limit])
