@@ -35,7 +35,7 @@ from backstory.graph.source import (
 )
 from backstory.graph.types import Oid, RepoPath, Report
 
-__all__ = ["Mirror", "Source", "TreeEntry", "open_mirror", "open_source", "resolve", "uncommitted"]
+__all__ = ["Mirror", "Source", "TreeEntry", "exclusively", "find_mirror", "open_mirror", "open_source", "resolve", "uncommitted"]
 
 NO_CONVERSION = "* -text !eol -ident !filter !working-tree-encoding !diff !merge\n"
 COMMIT_GRAPH_FROM = 2_000  # writing one takes 0.5 s for 60,000 commits; below this git is fast without
@@ -138,7 +138,7 @@ def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | No
     Safe to call from two processes at once: the second waits for the first.
     Raises UserError when the user's repository lacks objects, StorageError when the cache cannot be written.
     """
-    found = _find(source, at, cache_dir)
+    found = find_mirror(source, at, cache_dir=cache_dir)
     if found is not None:
         return found
     reach = ancestry(source, at)
@@ -149,6 +149,20 @@ def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | No
             _make(mirror)
             _fetch(mirror, source, at, reach, report or _silent)
     return _mirror(folder)
+
+
+def find_mirror(source: Source, at: Oid, *, cache_dir: Path) -> Mirror | None:
+    """Return a mirror that already has `at`, without walking the history; None also when only the walk could tell.
+
+    A commit's id says all its ancestors, so any complete mirror will do; where the source is cut the walk must say where.
+    """
+    if source.shallow:
+        return None
+    for ref in sorted(cache_dir.absolute().glob(f"repos/*/mirror.git/{_ref(at)}")):
+        mirror = _mirror(ref.parents[4])
+        if not mirror.shallow:
+            return mirror
+    return None
 
 
 @contextmanager
@@ -184,20 +198,6 @@ def _ref(at: Oid) -> str:
 
 def _tag_folder(at: Oid) -> str:
     return f"refs/backstory/tags/{at}"
-
-
-def _find(source: Source, at: Oid, cache_dir: Path) -> Mirror | None:
-    """Return a mirror that already has `at`, without walking the history.
-
-    A commit's id says all its ancestors, so any complete mirror will do; where the source is cut the walk must tell where.
-    """
-    if source.shallow:
-        return None
-    for ref in sorted(cache_dir.absolute().glob(f"repos/*/mirror.git/{_ref(at)}")):
-        mirror = _mirror(ref.parents[4])
-        if not mirror.shallow:
-            return mirror
-    return None
 
 
 def _make(mirror: Mirror) -> None:

@@ -1,0 +1,145 @@
+"""Builds the graph of one commit: the mirror, then the history in two tiers, then the code.
+
+Each tier reads only what is not stored yet and writes in batches, so a build that is killed goes on where it stopped and a second run does no
+work. One process builds a repository at a time; another waits, and then finds the work done.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from backstory.errors import StorageError
+from backstory.graph.dag import reachable
+from backstory.graph.git import GitError
+from backstory.graph.history import GIANT_FILES, LINE_TIER, PATH_TIER, Hunks, read_line_tier, read_path_tier
+from backstory.graph.mirror import Mirror, exclusively, find_mirror, open_mirror
+from backstory.graph.past import Past
+from backstory.graph.repograph import Built, RepoGraph
+from backstory.graph.source import Source
+from backstory.graph.store import Store
+from backstory.graph.types import Oid, Report
+
+GraphTier = Literal["paths", "lines", "code"]
+ALL_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines", "code"})
+STORE_NAME = "graph.db"
+BATCH_COMMITS = 2_000  # a transaction of well under a second, so a kill loses little and a reader never waits long
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def build_graph(
+    source: Source, at: Oid, *, cache_dir: Path, tiers: frozenset[GraphTier] = ALL_TIERS, report: Report | None = None
+) -> RepoGraph:
+    """Return the graph of `source` pinned at `at`, building those tiers that are missing; the path tier always is.
+
+    Without "code" the code is parsed when it is first asked for. `graph.built` says what was done.
+    Raises UserError when the repository's history is incomplete, StorageError when the cache cannot be written or is damaged.
+    """
+    tell = report or _silent
+    seconds: dict[str, float] = {}
+    fetched = find_mirror(source, at, cache_dir=cache_dir) is None
+    mirror = _timed(seconds, "mirror", lambda: open_mirror(source, at, cache_dir=cache_dir, report=tell))
+    store = Store(mirror.folder / STORE_NAME)
+    try:
+        commits = _timed(seconds, "paths", lambda: read_paths(mirror, store, at, report=tell))
+        lines = _timed(seconds, "lines", lambda: read_lines(mirror, store, at, report=tell)) if "lines" in tiers else 0
+        graph = RepoGraph(mirror, store, at, report=tell)
+        if "code" in tiers:
+            _timed(seconds, "code", lambda: graph.code)
+    except BaseException:
+        store.close()
+        raise
+    graph.built = Built(fetched=fetched, commits=commits, commits_with_lines=lines, seconds=seconds)
+    log.info("graph.built at=%s commits=%d lines=%d seconds=%.2f", at, commits, lines, sum(seconds.values()))
+    return graph
+
+
+def read_paths(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
+    """Store the ancestors of `at` with the files they touched; return how many were not there before."""
+    past = Past(store)
+    if past.commit_id(at) is not None:
+        return 0  # a commit is stored after all its ancestors
+    with exclusively(mirror.folder / "graph.lock"), _damage_told(mirror):
+        known = [oid for oid in past.frontier() if mirror.holds(oid)]
+        tips = "".join(f"{line}\n" for line in [at, *(f"^{oid}" for oid in known)]).encode()
+        total = int(mirror.git.run("rev-list", "--count", "--stdin", stdin=tips))
+        done = 0
+        with mirror.git.stream(*PATH_TIER, stdin=tips) as stream:
+            for batch in _batches(read_path_tier(stream), BATCH_COMMITS):
+                past.save_commits(batch)
+                done += len(batch)
+                report("history", done, total)
+    return done
+
+
+def read_lines(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
+    """Store the hunks of the ancestors of `at`, whose paths are stored; return how many commits were read for it."""
+    past = Past(store)
+    tip = past.commit_id(at)
+    assert tip is not None, "the path tier comes first"
+    if past.is_complete(tip, "lines"):
+        return 0
+    with exclusively(mirror.folder / "graph.lock"), _damage_told(mirror):
+        wanted = _without_lines(past, tip)
+        readable = {oid: number for oid, (number, changes) in wanted.items() if changes <= GIANT_FILES}
+        past.save_hunks((number, [None] * changes) for oid, (number, changes) in wanted.items() if oid not in readable)
+        done = 0
+        with mirror.git.stream(*LINE_TIER, stdin="".join(f"{oid}\n" for oid in readable).encode()) as stream:
+            for batch in _batches(read_line_tier(stream), BATCH_COMMITS):
+                past.save_hunks((readable[oid], _of_length(hunks, wanted[oid][1])) for oid, hunks in batch)
+                done += len(batch)
+                report("lines", done, len(readable))
+        past.mark_complete(tip, "lines")
+    return len(wanted)
+
+
+def _without_lines(past: Past, tip: int) -> dict[Oid, tuple[int, int]]:
+    """Return (row id, number of changes) of the commits with changes that `tip` reaches and whose lines are not stored, oldest row first."""
+    skeleton = past.skeleton()
+    have = past.with_hunks()
+    visible = reachable(skeleton, tip)
+    return {
+        Oid(skeleton.oids[number].hex()): (number, changes)
+        for number, changes in sorted(past.change_counts().items())
+        if visible[number] and number not in have
+    }
+
+
+def _of_length(hunks: tuple[Hunks, ...], changes: int) -> tuple[Hunks, ...]:
+    """Return hunks for that many changes; if git now pairs the files otherwise than in the path tier, none are better than wrong ones."""
+    return hunks if len(hunks) == changes else (None,) * changes
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    stream = iter(items)
+    while batch := list(islice(stream, size)):
+        yield batch
+
+
+def _timed(seconds: dict[str, float], phase: str, work: Callable[[], Result]) -> Result:
+    started = time.perf_counter()
+    try:
+        return work()
+    finally:
+        seconds[phase] = time.perf_counter() - started
+
+
+@contextmanager
+def _damage_told(mirror: Mirror) -> Iterator[None]:
+    """Turn git's failure on the mirror, whose completeness the fetch proved, into what the user can do about it."""
+    try:
+        yield
+    except GitError as error:
+        raise StorageError(
+            f"the mirror {str(mirror.path)!r} cannot be read ({error}); run `backstory cache clear` and try again"
+        ) from error
+
+
+def _silent(phase: str, done: int, total: int | None) -> None:
+    """Report to nobody."""

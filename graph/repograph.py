@@ -1,0 +1,404 @@
+"""The graph of a repository as one commit sees it.
+
+A `RepoGraph` is pinned at a commit and shows that commit's ancestors, nothing else: no later commit, tag, branch or unreachable object, whatever
+the store or the mirror holds besides. Date is not ancestry; what may be seen is computed from stored parents. The history half answers what
+changed, when, with what, and where a line came from; the code half (`graph.code`) answers what is defined and used where.
+"""
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from backstory.errors import UserError
+from backstory.graph.dag import children_first, reachable
+from backstory.graph.history import NO_PROGRAMS, RENAMES, fixed_issues, issue_numbers, revert_targets
+from backstory.graph.lineage import Lineage
+from backstory.graph.mirror import Mirror
+from backstory.graph.origin import line_count, read_blame
+from backstory.graph.past import MessageRow, Past
+from backstory.graph.store import Store
+from backstory.graph.types import Commit, Edge, EdgeKind, Oid, RepoPath, Report, Span
+
+if TYPE_CHECKING:
+    import networkx
+
+    from backstory.graph.code import CodeView
+
+CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
+CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
+SECONDS_A_DAY = 86_400.0
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799  # the first and last second that a datetime can tell
+
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a commit says. when: author date, UTC."""
+
+    oid: Oid
+    when: datetime
+    author: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a graph holds. edges: by kind, sorted by kind."""
+
+    commits: int
+    files: int
+    symbols: int
+    edges: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: units of work done now, 0 when all was there; seconds by phase."""
+
+    fetched: bool = False
+    commits: int = 0
+    commits_with_lines: int = 0
+    files_parsed: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def did_work(self) -> bool:
+        """Whether anything was fetched, read or parsed."""
+        return bool(self.fetched or self.commits or self.commits_with_lines or self.files_parsed)
+
+
+class RepoGraph:
+    """Everything an agent may know of a repository at one commit. Values are computed when first asked for and kept."""
+
+    def __init__(self, mirror: Mirror, store: Store, at: Oid, *, built: Built | None = None, report: Report | None = None) -> None:
+        """Pin a graph at `at`. Raises UserError when the store does not hold its history."""
+        self.at = at
+        self.mirror = mirror
+        self.store = store
+        self.shallow = mirror.shallow
+        self.built = built or Built()
+        self._report = report
+        self._past = Past(store)
+        tip = self._past.commit_id(at)
+        if tip is None:
+            raise UserError(f"commit {at} is not indexed; run `backstory index --at {at}`")
+        self._skeleton = self._past.skeleton()
+        self._visible = reachable(self._skeleton, tip)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    # --- commits ----------------------------------------------------------------------------------------------------------------------
+
+    def __contains__(self, oid: object) -> bool:
+        """Return whether a commit is `at` or one of its ancestors."""
+        return oid in self._ids
+
+    def __len__(self) -> int:
+        """Return how many commits there are."""
+        return len(self._ids)
+
+    def order(self) -> Sequence[Oid]:
+        """Return all commits, children before parents, otherwise the newest committed first; the same whatever else the store holds."""
+        return self._order
+
+    def parents(self, oid: Oid) -> tuple[Oid, ...]:
+        """Return a commit's parents, in git's order. Raises KeyError for a commit that may not be seen."""
+        return tuple(Oid(self._skeleton.oids[parent].hex()) for parent in self._skeleton.parents[self._ids[oid]])
+
+    def commit(self, oid: Oid) -> Commit:
+        """Return a commit with its changes and, where they were read, their hunks. Raises KeyError for one that may not be seen."""
+        number = self._ids[oid]
+        row = self._past.message(number)
+        return Commit(
+            oid=oid,
+            parents=self.parents(oid),
+            author=row.author,
+            when=_moment(row.authored),
+            subject=row.subject,
+            body=row.body,
+            changes=self._past.changes(number),
+        )
+
+    def messages(self) -> Sequence[Message]:
+        """Return what every commit says, in `order()`: newest first."""
+        return self._messages
+
+    def diff(self, oid: Oid, paths: Sequence[RepoPath] | None = None) -> bytes:
+        """Return a commit as unified text with three lines of context, against its first parent (a root against nothing).
+
+        paths: names at that commit, to leave out the rest; a renamed file is shown with its old name. Raises KeyError for a commit that may
+        not be seen.
+        """
+        parents = self.parents(oid)
+        names = [str(path) for path in paths or ()]
+        if names:
+            names += [change.was for change in self._past.changes(self._ids[oid]) if change.was is not None and change.path in names]
+        between = [parents[0], oid] if parents else ["--root", oid]
+        arguments = ["diff-tree", "-r", "-p", "-U3", "--no-color", "--full-index", "--no-commit-id", *RENAMES, *NO_PROGRAMS]
+        return self.mirror.git.run(*arguments, *between, "--", *names)
+
+    # --- files through time -----------------------------------------------------------------------------------------------------------
+
+    def files(self) -> Mapping[RepoPath, Oid]:
+        """Return the blobs of the plain files at `at`, in git's order; links and submodules are left out."""
+        return self._files
+
+    def text(self, path: RepoPath) -> bytes:
+        """Return a file's contents at `at`. Raises KeyError when there is no such file."""
+        return self.mirror.read_blob(self._files[path])
+
+    def touched(self, path: RepoPath) -> Sequence[Oid]:
+        """Return the commits that changed the file now at `path`, under any name it had, in `order()`: newest first."""
+        found: set[int] = set()
+        for name in self._lineage.names(path) or [path]:
+            for number in self._past.commits_touching(name):
+                position = self._positions.get(number)
+                if position is not None and (self._lineage.today(name, position) or name) == path:
+                    found.add(position)
+        return [self._order[position] for position in sorted(found)]
+
+    def changed_paths(self, oid: Oid) -> Sequence[RepoPath | None]:
+        """Return the files a commit changed under the names they have at `at`, in the order of its changes; None for a file gone since."""
+        number = self._ids[oid]
+        position = self._positions[number]
+        return [self._lineage.today(path, position) for _, path in self._past.changed_paths([number])]
+
+    def was_path(self, path: RepoPath, oid: Oid) -> RepoPath | None:
+        """Return what the file now at `path` was called right after a commit, None when it was not there."""
+        position = self._positions[self._ids[oid]]
+        for name in self._lineage.names(path):
+            if self._lineage.today(name, position) == path and self.mirror.entry_at(oid, name) is not None:
+                return name
+        return None
+
+    def origin(self, path: RepoPath, span: Span | None = None) -> Sequence[tuple[Span, Oid]]:
+        """Return which commit each line of a file at `at` comes from, as spans in line order; lines outside the file are left out.
+
+        What a shallow history cannot say is given to the commit it is cut at. Raises KeyError when there is no such file.
+        """
+        lines = line_count(self.text(path))
+        first, last = (1, lines) if span is None else (max(1, span.first), min(lines, span.last))
+        if first > last:
+            return []
+        said = self.mirror.git.run("blame", "--incremental", "--no-textconv", f"-L{first},{last}", self.at, "--", path)
+        return read_blame(said)
+
+    def co_changed(self, path: RepoPath, limit: int = 10) -> Sequence[Edge]:
+        """Return the files that most often changed together with one, heaviest first, as edges from `path`.
+
+        A commit counts 1 over the number of other files it changed, halved for each `CO_CHANGE_HALF_LIFE_DAYS` before `at`; commits over
+        `CO_CHANGE_FILES` files do not count. Files gone since are left out.
+        """
+        shared: dict[int, list[RepoPath]] = defaultdict(list)
+        for number, changed in self._past.changed_paths([self._ids[oid] for oid in self.touched(path)]):
+            shared[number].append(changed)
+        weights: dict[RepoPath, float] = defaultdict(float)
+        times: dict[RepoPath, int] = defaultdict(int)
+        for number, changes in shared.items():
+            position = self._positions[number]
+            others = {self._lineage.today(name, position) for name in changes} - {path}
+            if not others or len(changes) > CO_CHANGE_FILES:
+                continue
+            for other in others - {None}:
+                assert other is not None
+                weights[other] += self._decay(number) / len(others)
+                times[other] += 1
+        best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
+        return [Edge("co_changed", path, other, weights[other], f"together in {times[other]} commits") for other in best]
+
+    # --- edges ------------------------------------------------------------------------------------------------------------------------
+
+    def reverts(self) -> Sequence[Edge]:
+        """Return an edge from each commit that says it reverts another to that one, newest first; both are visible."""
+        return self._message_edges["reverts"]
+
+    def mentions(self) -> Sequence[Edge]:
+        """Return an edge from each commit to each issue number its message names, newest first."""
+        return self._message_edges["mentions"]
+
+    def fixes(self) -> Sequence[Edge]:
+        """Return an edge of kind "fixed" from each commit to each issue number its message says it closes, newest first."""
+        return self._message_edges["fixed"]
+
+    def counts(self) -> Counts:
+        """Return how many commits, files, symbols and edges there are; each co-changed pair of files counts once."""
+        changes = {number: count for number, count in self._past.change_counts().items() if self._visible[number]}
+        edges: dict[str, int] = {
+            "parent": sum(len(self._skeleton.parents[number]) for number in self._positions),
+            "touched": sum(changes.values()),
+            "renamed_from": sum(1 for number, _, _ in self._past.renames() if self._visible[number]),
+            "co_changed": self._count_pairs(changes),
+            **{kind: len(found) for kind, found in self._message_edges.items()},
+        }
+        for edge in self.code.edges():
+            edges[edge.kind] = edges.get(edge.kind, 0) + 1
+        return Counts(commits=len(self), files=len(self._files), symbols=len(self.code.symbols()), edges=dict(sorted(edges.items())))
+
+    @cached_property
+    def code(self) -> "CodeView":
+        """What is defined and used in the tree of `at`; parsed now when it was not before."""
+        from backstory.graph.code import code_view  # here, so that asking for history loads no parser
+
+        return code_view(self.mirror, self.at, self.store, report=self._report)
+
+    def subgraph(self, seeds: Sequence[str], kinds: Sequence[EdgeKind], depth: int, limit: int) -> "networkx.MultiDiGraph[str]":
+        """Return the part of the graph within `depth` edges of the seeds (commit ids, paths, symbol ids, `#123`), over edges of these kinds.
+
+        Edges are walked both ways and keep their direction; each carries its kind as key, and `weight` and `evidence`. Nearest first, and not
+        over `limit` nodes.
+        """
+        import networkx  # here: it takes a tenth of a second to load
+
+        found: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
+        found.add_nodes_from(dict.fromkeys(seeds[:limit]))
+        edge_now = list(found.nodes)
+        for _ in range(depth):
+            reached: list[str] = []
+            for node in edge_now:
+                for edge in self._edges_at(node, kinds):
+                    other = edge.dst if edge.src == node else edge.src
+                    if other not in found:
+                        if len(found) >= limit:
+                            continue
+                        reached.append(other)
+                    found.add_edge(edge.src, edge.dst, key=edge.kind, weight=edge.weight, evidence=edge.evidence)
+            edge_now = reached
+        return found
+
+    # --- computed once ----------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        oids = self._skeleton.oids
+        return {oids[number].hex(): number for number, seen in enumerate(self._visible) if seen}
+
+    @cached_property
+    def _order_ids(self) -> list[int]:
+        return children_first(self._skeleton, self._visible)
+
+    @cached_property
+    def _order(self) -> Sequence[Oid]:
+        return [Oid(self._skeleton.oids[number].hex()) for number in self._order_ids]
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        """Place in `order()` by row id."""
+        return {number: position for position, number in enumerate(self._order_ids)}
+
+    @cached_property
+    def _messages(self) -> Sequence[Message]:
+        rows: dict[int, MessageRow] = {row.commit: row for row in self._past.messages() if self._visible[row.commit]}
+        return [
+            Message(oid, _moment(row.authored), row.author, row.subject, row.body)
+            for oid, row in ((oid, rows[number]) for oid, number in zip(self._order, self._order_ids, strict=True))
+        ]
+
+    @cached_property
+    def _files(self) -> dict[RepoPath, Oid]:
+        return {path: entry.blob for path, entry in self.mirror.files(self.at).items() if entry.is_file}
+
+    @cached_property
+    def _lineage(self) -> Lineage:
+        renames = [(self._positions[number], was, path) for number, was, path in self._past.renames() if self._visible[number]]
+        return Lineage(self.mirror.files(self.at), sorted(renames))
+
+    @cached_property
+    def _message_edges(self) -> dict[EdgeKind, list[Edge]]:
+        """Return the edges that messages tell of, by kind."""
+        sorted_ids = sorted(self._ids)
+        found: dict[EdgeKind, list[Edge]] = {"reverts": [], "mentions": [], "fixed": []}
+        for message in self._messages:
+            said = f"{message.subject}\n{message.body}"
+            for shortened in revert_targets(said):
+                target = _unique_prefix(sorted_ids, shortened)
+                if target is not None and target != message.oid:
+                    found["reverts"].append(Edge("reverts", message.oid, target, evidence=message.subject))
+            found["mentions"].extend(Edge("mentions", message.oid, number, evidence=message.subject) for number in issue_numbers(said))
+            found["fixed"].extend(Edge("fixed", message.oid, number, evidence=message.subject) for number in fixed_issues(said))
+        return found
+
+    @cached_property
+    def _message_edges_at(self) -> dict[str, list[Edge]]:
+        """Return the edges that messages tell of, by either end."""
+        found: dict[str, list[Edge]] = defaultdict(list)
+        for edges in self._message_edges.values():
+            for edge in edges:
+                found[edge.src].append(edge)
+                found[edge.dst].append(edge)
+        return found
+
+    @cached_property
+    def _children(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = defaultdict(list)
+        for number in self._order_ids:
+            for parent in self._skeleton.parents[number]:
+                found[parent].append(number)
+        return found
+
+    # --- helpers of the above ---------------------------------------------------------------------------------------------------------
+
+    def _decay(self, number: int) -> float:
+        """Return what a commit of that age counts, 1 for one as new as `at`."""
+        age = self._skeleton.committed[self._ids[self.at]] - self._skeleton.committed[number]
+        return float(0.5 ** (max(0.0, age / SECONDS_A_DAY) / CO_CHANGE_HALF_LIFE_DAYS))
+
+    def _count_pairs(self, changes: Mapping[int, int]) -> int:
+        """Return how many pairs of today's files changed together in a commit that is small enough to count."""
+        paths = self._past.paths()
+        together: dict[int, set[RepoPath | None]] = defaultdict(set)
+        for number, path in self._past.all_changed_paths():
+            if 2 <= changes.get(number, 0) <= CO_CHANGE_FILES:
+                together[number].add(self._lineage.today(paths[path], self._positions[number]))
+        pairs: set[tuple[RepoPath, RepoPath]] = set()
+        for files in together.values():
+            names = sorted(name for name in files if name is not None)
+            pairs.update((one, other) for place, one in enumerate(names) for other in names[place + 1 :])
+        return len(pairs)
+
+    def _edges_at(self, node: str, kinds: Sequence[EdgeKind]) -> Sequence[Edge]:
+        """Return the edges of these kinds that begin or end at a node, history first, in a fixed order."""
+        found: list[Edge] = [edge for edge in self._message_edges_at.get(node, ()) if edge.kind in kinds]
+        if _COMMIT_ID.fullmatch(node):
+            return [*found, *self._edges_at_commit(node, kinds)] if node in self else []
+        path = RepoPath(node)
+        if path in self._files:
+            if "touched" in kinds:
+                found += [Edge("touched", oid, path) for oid in self.touched(path)]
+            if "co_changed" in kinds:
+                found += self.co_changed(path)
+            if "renamed_from" in kinds:
+                found += [Edge("renamed_from", path, name) for name in self._lineage.names(path)[1:]]
+        for direction in ("out", "in"):
+            found += self.code.neighbours(node, kinds, direction)
+        return found
+
+    def _edges_at_commit(self, node: str, kinds: Sequence[EdgeKind]) -> list[Edge]:
+        oid, number = Oid(node), self._ids[node]
+        found: list[Edge] = []
+        if "parent" in kinds:
+            found += [Edge("parent", oid, parent) for parent in self.parents(oid)]
+            found += [Edge("parent", Oid(self._skeleton.oids[child].hex()), oid) for child in self._children.get(number, ())]
+        if "touched" in kinds:
+            found += [Edge("touched", oid, path) for path in dict.fromkeys(self.changed_paths(oid)) if path is not None]
+        return found
+
+
+def _unique_prefix(sorted_ids: Sequence[str], shortened: str) -> str | None:
+    """Return the only id that begins so, None when there is none or more than one."""
+    place = bisect_left(sorted_ids, shortened)
+    matches = [oid for oid in sorted_ids[place : place + 2] if oid.startswith(shortened)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _moment(seconds: int) -> datetime:
+    """Return a time stamp as a date, UTC; one that no calendar holds becomes the nearest that does."""
+    return datetime.fromtimestamp(max(EARLIEST, min(LATEST, seconds)), UTC)
