@@ -1,0 +1,514 @@
+"""Reading one file: its definitions, references, imports and words.
+
+`parse_blob` is a pure function of a language and bytes, so its result is kept by blob id and used in every snapshot that holds the blob. It says
+what is written, not what it means: which definition a reference points at depends on other files and is decided by `backstory.graph.link`.
+
+Tree-sitter does the walking. Two queries a language say everything: the *structure* query is read match by match (definitions, documentation,
+imports, exports, types of variables), the *names* query capture by capture (references). Nothing here recurses, so nesting is bounded by the
+size of a file alone; where the syntax is broken, what could be parsed is kept.
+
+Captures of the structure query:
+  @class @function   a definition; with @name, @body, and @owner for `Owner.name = ...`; without @name it is called "default"
+  @scope             gives names below it a prefix without being a symbol (an object literal)
+  @wrapper @wrapped  the definition's span grows to the wrapper (decorators, `export`)
+  @doc               documentation, inside the definition or right before it (a rule of the language)
+  @import            with .module, .name, .alias, .star, .default;   @export with .local, .name, .same
+  @typed @type       a variable and the class its value is made by; @typed.own for a member of the class
+Captures of the names query: @call, @call.member, @name, @member, @base, and @skip for a name that is bound here rather than used.
+"""
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from tree_sitter import Node, Parser, QueryCursor
+
+from backstory.graph.languages import Language, compiled
+from backstory.graph.types import Span, SymbolKind
+from backstory.graph.words import count_words, tokens
+
+MAX_FILE_BYTES = 1_000_000  # larger source files are generated or vendored; git hosts stop rendering there as well
+MAX_LINE_BYTES = 50_000  # no person writes such a line: the file is minified or holds encoded data
+BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
+MAX_SIGNATURE_CHARS = 300
+MAX_DOC_CHARS = 400
+MAX_NAME_CHARS = 100  # names in broken or obfuscated files can be whole lines
+
+WHOLE_FILE = -1
+"""The owner of what stands outside all definitions."""
+
+ReferenceKind = Literal["call", "name", "inherit"]
+
+
+class Definition(NamedTuple):
+    """A class, function or method as written.
+
+    scope: qualname of what encloses it, "" at the top of the file. span: with decorators and `export`. signature, doc: see `types.Symbol`.
+    """
+
+    kind: SymbolKind
+    name: str
+    qualname: str
+    scope: str
+    span: Span
+    signature: str
+    doc: str
+
+
+class Reference(NamedTuple):
+    """A use of a name, once for each owner, receiver and kind.
+
+    receiver: "" for a bare name, dotted text when it is simple (`self`, `module.part`, `super()`), None for any other expression.
+    line: of the first use. owner: index of the innermost definition around it, or WHOLE_FILE. count: uses in all.
+    """
+
+    kind: ReferenceKind
+    name: str
+    receiver: str | None
+    owner: int
+    line: int
+    count: int
+
+
+class Import(NamedTuple):
+    """One name bound by an import.
+
+    module: dotted name or path as written, without leading dots when level counts them. name: what is taken from the module, "*" for all of
+    it, None for the module itself. alias: the name it gets here when that differs. level: leading dots of a relative import.
+    """
+
+    module: str
+    name: str | None
+    alias: str | None
+    level: int
+    line: int
+
+
+class Typed(NamedTuple):
+    """A variable whose class is written: `name = type(...)` or `name: type`. owner: as in Reference."""
+
+    name: str
+    type: str
+    owner: int
+
+
+@dataclass(frozen=True)
+class Parse:
+    """What one file holds. skipped: why it was not parsed, else ""; all else is empty then.
+
+    definitions: in order of position, outer before inner. exports: public name -> local name, where they differ or are said.
+    own_words: search words outside all definitions first, then those of each definition without the ones nested in it. Empty when the words
+    were not loaded.
+    """
+
+    language: str
+    skipped: str = ""
+    definitions: Sequence[Definition] = ()
+    references: Sequence[Reference] = ()
+    imports: Sequence[Import] = ()
+    typed: Sequence[Typed] = ()
+    exports: Mapping[str, str] = field(default_factory=dict)
+    own_words: Sequence[Mapping[str, int]] = ()
+
+    @property
+    def words(self) -> dict[str, int]:
+        """Search words of the whole file with their counts."""
+        total: Counter[str] = Counter()
+        for part in self.own_words:
+            total.update(part)
+        return dict(total)
+
+
+def parse_blob(language: Language, source: bytes) -> Parse:
+    """Return what `source` holds when read as `language`; never raises on any bytes."""
+    reason = why_skipped(source)
+    if reason:
+        return Parse(language.name, skipped=reason)
+    ready = compiled(language.name)
+    tree = Parser(ready.grammar).parse(source)
+    matches = [captures for _, captures in QueryCursor(ready.structure).matches(tree.root_node)]
+    outline = _Outline(language, source, matches)
+    imports = _imports(language, source, matches)
+    known = outline.names() | _bound_names(language, imports)
+    captures = QueryCursor(ready.names).captures(tree.root_node)
+    return Parse(
+        language=language.name,
+        definitions=outline.definitions(matches),
+        references=_references(language, source, captures, outline, known),
+        imports=imports,
+        typed=_typed(source, matches, outline, known),
+        exports=_exports(source, matches),
+        own_words=_own_words(language, source, outline),
+    )
+
+
+def why_skipped(source: bytes) -> str:
+    """Return why a file is not worth parsing (too large, binary, minified), or ""."""
+    if len(source) > MAX_FILE_BYTES:
+        return f"larger than {MAX_FILE_BYTES} bytes"
+    if b"\0" in source[:BINARY_PREFIX_BYTES]:
+        return "binary"
+    if len(source) > MAX_LINE_BYTES and max(map(len, source.split(b"\n"))) > MAX_LINE_BYTES:
+        return f"a line is longer than {MAX_LINE_BYTES} bytes"
+    return ""
+
+
+# --- definitions ----------------------------------------------------------------------------------------------------------------------
+
+Captures = Mapping[str, list[Node]]
+
+
+class _Found:
+    """A definition (or scope) while the outline is built; offsets are bytes, `end` exclusive."""
+
+    __slots__ = ("body", "end", "index", "is_scope", "kind", "name", "node", "owner", "parent", "qualname", "scope", "start")
+
+    def __init__(self, kind: str, node: Node, name: str, owner: str, body: Node | None) -> None:
+        self.kind, self.node, self.name, self.owner, self.body = kind, node, name, owner, body
+        self.start, self.end = node.start_byte, node.end_byte
+        self.is_scope = kind == "scope"
+        self.parent: _Found | None = None
+        self.qualname = self.scope = ""
+        self.index = WHOLE_FILE
+
+
+class _Outline:
+    """The definitions of a file and, for any byte, the innermost one around it."""
+
+    def __init__(self, language: Language, source: bytes, matches: Sequence[Captures]) -> None:
+        self.language = language
+        self.source = source
+        found = _nest(_found_definitions(source, matches))
+        self.found = [item for item in found if not item.is_scope]
+        for index, item in enumerate(self.found):
+            item.index = index
+        self.starts, self.owners = _segments(self.found, len(source))
+
+    def names(self) -> set[str]:
+        """Return the last names of all definitions."""
+        return {item.name for item in self.found}
+
+    def owner_at(self, byte: int) -> int:
+        """Return the index of the innermost definition around a byte, or WHOLE_FILE."""
+        return self.owners[bisect_right(self.starts, byte) - 1]
+
+    def definitions(self, matches: Sequence[Captures]) -> tuple[Definition, ...]:
+        docs = self._docs(matches)
+        return tuple(
+            Definition(
+                kind=_kind(item),
+                name=item.name,
+                qualname=item.qualname,
+                scope=item.scope,
+                span=self._span(item),
+                signature=self._signature(item),
+                doc=docs.get(item.index, ""),
+            )
+            for item in self.found
+        )
+
+    def _span(self, item: _Found) -> Span:
+        # A node ends after its last byte: one that ends at the start of a line does not reach into that line.
+        first = item.node.start_point.row - self.source.count(b"\n", item.start, item.node.start_byte) + 1
+        end = item.node.end_point
+        last = end.row + 1 if end.column else end.row
+        last += self.source.count(b"\n", item.node.end_byte, item.end)
+        return Span(first, max(first, last))
+
+    def _signature(self, item: _Found) -> str:
+        start, end = item.node.start_byte, item.node.end_byte
+        if item.body is not None:
+            end = item.body.start_byte
+            before = item.body.prev_sibling
+            while before is not None and before.type == "comment" and before.start_byte > start:
+                end, before = before.start_byte, before.prev_sibling
+        text = " ".join(_text(self.source, start, min(end, start + 4 * MAX_SIGNATURE_CHARS)).split())
+        return text.removesuffix("=>").rstrip(" :{;")[:MAX_SIGNATURE_CHARS]
+
+    def _docs(self, matches: Sequence[Captures]) -> dict[int, str]:
+        docs: dict[int, str] = {}
+        begins = {item.start: item.index for item in reversed(self.found)}
+        for captures in matches:
+            for node in captures.get("doc", ()):
+                if self.language.doc == "inside":
+                    owner = self.owner_at(node.start_byte)
+                else:
+                    gap = _GAP.match(self.source, node.end_byte)
+                    owner = begins.get(gap.end() if gap else node.end_byte, WHOLE_FILE)
+                if owner != WHOLE_FILE:
+                    docs[owner] = first_paragraph(_text(self.source, node.start_byte, node.end_byte))
+        return docs
+
+
+def _found_definitions(source: bytes, matches: Sequence[Captures]) -> list[_Found]:
+    """Return definitions and scopes in order of position, outer first, their spans grown over their wrappers."""
+    wrappers: dict[int, Node] = {}
+    found: dict[int, _Found] = {}
+    for captures in matches:
+        if "wrapper" in captures:
+            wrapper = min(captures["wrapper"], key=lambda node: node.start_byte)
+            wrapped = captures["wrapped"][0].id
+            if wrapped not in wrappers or wrapper.start_byte < wrappers[wrapped].start_byte:
+                wrappers[wrapped] = wrapper
+        for kind in ("class", "function", "scope"):
+            for node in captures.get(kind, ()):
+                name = _name(source, captures["name"][0]) if "name" in captures else "default"
+                owner = _text_of(source, captures["owner"][0]) if "owner" in captures else ""
+                found[node.id] = _Found(kind, node, name, _plain_owner(owner), captures.get("body", [None])[0])
+    for item in found.values():
+        around = wrappers.get(item.node.id)
+        while around is not None:
+            item.start, item.end = min(item.start, around.start_byte), max(item.end, around.end_byte)
+            around = wrappers.get(around.id)
+    return sorted(found.values(), key=lambda item: (item.start, -item.end))
+
+
+def _nest(found: list[_Found]) -> list[_Found]:
+    """Set parents and qualnames; a definition that would overlap another without nesting in it goes back to its own node."""
+    seen: dict[str, int] = {}
+    stack: list[_Found] = []
+    for item in found:
+        while stack and stack[-1].end <= item.node.start_byte:
+            stack.pop()
+        if stack:
+            item.start, item.end = max(item.start, stack[-1].start), min(item.end, stack[-1].end)
+            item.parent = stack[-1]
+        stack.append(item)
+        item.scope = ".".join(part for part in (item.parent.qualname if item.parent else "", item.owner) if part)
+        qualname = f"{item.scope}.{item.name}" if item.scope else item.name
+        seen[qualname] = seen.get(qualname, 0) + (not item.is_scope)
+        item.qualname = qualname if seen[qualname] <= 1 else f"{qualname}#{seen[qualname]}"
+    return found
+
+
+def _segments(found: Sequence[_Found], size: int) -> tuple[list[int], list[int]]:
+    """Cut the file where the innermost definition changes: return the first byte and the owner of each piece, in order."""
+    starts, owners = [0], [WHOLE_FILE]
+    stack: list[_Found] = []
+
+    def close_until(byte: int) -> None:
+        while stack and stack[-1].end <= byte:
+            closed = stack.pop()
+            starts.append(closed.end)
+            owners.append(stack[-1].index if stack else WHOLE_FILE)
+
+    for item in found:
+        close_until(item.start)
+        starts.append(item.start)
+        owners.append(item.index)
+        stack.append(item)
+    close_until(size)
+    return starts, owners
+
+
+def _kind(item: _Found) -> SymbolKind:
+    if item.kind == "class":
+        return "class"
+    inside = item.parent is not None and item.parent.kind in ("class", "scope")
+    return "method" if inside or item.owner else "function"
+
+
+def _plain_owner(owner: str) -> str:
+    """Return whose member `owner.name = ...` defines: nobody's for the module's exports, the class for its prototype."""
+    plain = owner.removesuffix(".prototype")
+    return plain if _SIMPLE.fullmatch(plain) and plain not in ("exports", "module.exports", "this") else ""
+
+
+def first_paragraph(comment: str) -> str:
+    """Return the first paragraph of a documentation string or comment, white space folded, quotes and comment marks removed."""
+    text = _DOC_OPENING.sub("", comment.strip())
+    text = _DOC_CLOSING.sub("", text)
+    lines = [_DOC_MARGIN.sub("", line).strip() for line in text.strip().splitlines()]
+    paragraph: list[str] = []
+    for line in lines:
+        if (not line or line.startswith("@")) and paragraph:
+            break
+        if line.startswith("@"):
+            return ""
+        paragraph.append(line)
+    return " ".join(" ".join(paragraph).split())[:MAX_DOC_CHARS]
+
+
+_GAP = re.compile(rb"\s*")
+_DOC_OPENING = re.compile(r"^(?:/\*\*+|[a-zA-Z]{0,2}(?:\"\"\"|'''|\"|'))")
+_DOC_CLOSING = re.compile(r"(?:\*+/|\"\"\"|'''|\"|')$")
+_DOC_MARGIN = re.compile(r"^\s*\*(?:\s|$)")
+
+
+# --- imports, exports, types ----------------------------------------------------------------------------------------------------------
+
+
+def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> tuple[Import, ...]:
+    found: dict[Import, None] = {}  # several matches may tell of one import
+    for captures in matches:
+        if "import.module" not in captures:
+            continue
+        node = captures["import.module"][0]
+        module = "".join(_text_of(source, node).split())
+        level = len(module) - len(module.lstrip(".")) if language.modules == "dotted" else 0
+        name = _text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
+        if "import.star" in captures:
+            name = "*"
+        elif "import.default" in captures:
+            name = "default"
+        alias = _text_of(source, captures["import.alias"][0]).strip("'\"") if "import.alias" in captures else None
+        found[Import(module[level:], name, alias, level, node.start_point.row + 1)] = None
+    return tuple(found)
+
+
+def bound_name(language: Language, binding: Import) -> str:
+    """Return the name an import makes visible: "" for a star import or one for its effects only.
+
+    `import a.b` makes `a` visible where modules are dotted names.
+    """
+    if binding.alias is not None:
+        return binding.alias
+    if binding.name is not None:
+        return "" if binding.name == "*" else binding.name
+    return binding.module.partition(".")[0] if language.modules == "dotted" else ""
+
+
+def _bound_names(language: Language, imports: Sequence[Import]) -> set[str]:
+    """Return the names imports bind here, with "*" when there is a star import."""
+    return {"*" if binding.name == "*" else bound_name(language, binding) for binding in imports} - {""}
+
+
+def _exports(source: bytes, matches: Sequence[Captures]) -> dict[str, str]:
+    exports: dict[str, str] = {}
+    for captures in matches:
+        if "export.local" not in captures:
+            continue
+        local = _text_of(source, captures["export.local"][0])
+        if "export.name" in captures:
+            exports[_text_of(source, captures["export.name"][0]).strip("'\"")] = local
+        else:
+            exports[local if "export.same" in captures else "default"] = local
+    return exports
+
+
+def _typed(source: bytes, matches: Sequence[Captures], outline: _Outline, known: set[str]) -> tuple[Typed, ...]:
+    """Return the variables whose class may be one this repository defines: the class is defined or imported here."""
+    found: dict[Typed, None] = {}
+    for captures in matches:
+        if "type" not in captures:
+            continue
+        kind = _text_of(source, captures["type"][0])
+        if kind.partition(".")[0] not in known or not _SIMPLE.fullmatch(kind):
+            continue
+        own = "typed.own" in captures
+        node = captures["typed.own" if own else "typed"][0]
+        name = _text_of(source, node)
+        if _SIMPLE.fullmatch(name):
+            found[Typed(f"this.{name}" if own else name, kind, outline.owner_at(node.start_byte))] = None
+    return tuple(found)
+
+
+# --- references -----------------------------------------------------------------------------------------------------------------------
+
+_SIMPLE = re.compile(r"[\w$#]+(?:\.[\w$#]+)*")
+_RECEIVER = re.compile(r"(?:super\(\)|super|[\w$#]+)(?:\.[\w$#]+)*")
+# `super(Base, self).method` reaches what `super().method` does.
+_OLD_SUPER = re.compile(r"super\([\w.]+,\s*\w+\)")
+
+
+def _references(language: Language, source: bytes, captures: Captures, outline: _Outline, known: set[str]) -> tuple[Reference, ...]:
+    """Return the uses of names that could lead somewhere.
+
+    All calls and bases are kept. A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is,
+    or when it belongs to the object itself: a mention is resolved by scope or not at all.
+    """
+    found: dict[tuple[ReferenceKind, str, str | None, int], list[int]] = {}
+    starts, owners = outline.starts, outline.owners
+
+    def add(kind: ReferenceKind, node: Node, name: str, receiver: str | None) -> None:
+        key = (kind, name, receiver, owners[bisect_right(starts, node.start_byte) - 1])
+        entry = found.get(key)
+        if entry is None:
+            found[key] = [node.start_point.row + 1, 1]
+        else:
+            entry[1] += 1
+
+    taken = {node.start_byte for node in captures.get("skip", ())}
+    members = set()
+    for node in captures.get("base", ()):
+        receiver, name = _split_member(source, node)
+        add("inherit", node, name, receiver)
+        taken.add(node.start_byte)
+        members.add(node.end_byte)
+    for node in captures.get("call", ()):
+        add("call", node, _text_of(source, node)[:MAX_NAME_CHARS], "")
+        taken.add(node.start_byte)
+    for node in captures.get("call.member", ()):
+        receiver, name = _split_member(source, node)
+        add("call", node, name, receiver)
+        members.add(node.end_byte)
+    for node in captures.get("member", ()):
+        # No two member expressions end at the same byte, as each ends with its own member's name.
+        if node.end_byte in members:
+            taken.add(node.start_byte)
+            continue
+        receiver, name = _split_member(source, node)
+        if receiver is not None:
+            first = receiver.partition(".")[0]
+            if first in known or receiver in language.own:
+                add("name", node, name, receiver)
+                taken.add(node.start_byte)
+    every = "*" in known  # what a star import binds is known only where it is resolved
+    for node in captures.get("name", ()):
+        start = node.start_byte
+        name = source[start : node.end_byte].decode("utf-8", "replace")
+        if (name in known or every) and start not in taken:
+            add("name", node, name, "")
+    return tuple(Reference(*key, line, count) for key, (line, count) in found.items())
+
+
+def _split_member(source: bytes, node: Node) -> tuple[str | None, str]:
+    """Return (receiver, name) of a member expression or a bare name; the receiver is None unless it is simple."""
+    text = _text_of(source, node)
+    before, _, name = text.rpartition(".")
+    name = name.strip()
+    if len(name) > MAX_NAME_CHARS:
+        return None, name[:MAX_NAME_CHARS]
+    if not before:
+        return "", name
+    before = before.removesuffix("?").replace("?.", ".")
+    if _RECEIVER.fullmatch(before):
+        return before, name
+    if _OLD_SUPER.fullmatch(before):
+        return "super()", name
+    return None, name
+
+
+# --- words and text -------------------------------------------------------------------------------------------------------------------
+
+
+def _own_words(language: Language, source: bytes, outline: _Outline) -> tuple[dict[str, int], ...]:
+    """Return the words of each owner: identifiers, comments and strings alike, without the language's keywords."""
+    found: list[list[str]] = [[] for _ in range(len(outline.found) + 1)]
+    for (start, end), owner in zip(pairwise([*outline.starts, len(source)]), outline.owners, strict=True):
+        if start < end:
+            found[owner + 1] += tokens(_text(source, start, end))
+    counted = []
+    for part in found:
+        counts = Counter(part)
+        for word in language.keywords & counts.keys():
+            del counts[word]
+        counted.append(count_words(counts))
+    return tuple(counted)
+
+
+def _name(source: bytes, node: Node) -> str:
+    text = "".join(_text_of(source, node).split()).strip("'\"")
+    return text[:MAX_NAME_CHARS] or "default"
+
+
+def _text_of(source: bytes, node: Node) -> str:
+    return _text(source, node.start_byte, node.end_byte)
+
+
+def _text(source: bytes, start: int, end: int) -> str:
+    return source[start:end].decode("utf-8", "replace")

@@ -1,0 +1,18 @@
+(extends_clause value: [(identifier) (member_expression)] @base)
+(implements_clause [(type_identifier) (nested_type_identifier)] @base)
+(implements_clause (generic_type name: (_) @base))
+(extends_type_clause type: [(type_identifier) (nested_type_identifier)] @base)
+(extends_type_clause type: (generic_type name: (_) @base))
+(type_identifier) @name
+
+(class_declaration name: (type_identifier) @skip)
+(abstract_class_declaration name: (type_identifier) @skip)
+(interface_declaration name: (type_identifier) @skip)
+(type_alias_declaration name: (type_identifier) @skip)
+(type_parameter name: (type_identifier) @skip)
+(required_parameter pattern: (identifier) @skip)
+(optional_parameter pattern: (identifier) @skip)
+(nested_type_identifier name: (type_identifier) @skip)
+(enum_declaration name: (identifier) @skip)
+(internal_module name: (identifier) @skip)
+(function_signature name: (identifier) @skip)
