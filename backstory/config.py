@@ -4,10 +4,9 @@ Precedence: flag > environment `BACKSTORY_*` > `[tool.backstory]` of the project
 have written, so it may say only how it is checked, which paths to leave out and which languages it is in; what it says about anything else is
 ignored with a warning. It is read at the base commit, never from the work tree. A key nobody knows is an error that names the nearest one, wherever it stands. `.env` is never read.
 
-This module and `backstory/cli.py` are the only ones that look at the environment or the home folder.
+`backstory/cli.py` passes the environment in; with this module it is the only one that may look at it or at the home folder.
 """
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -20,8 +19,9 @@ from backstory.errors import StorageError, UserError
 PREFIX: Final = "BACKSTORY_"
 PROJECT_FILE: Final = "pyproject.toml"
 USER_FILE: Final = "config.toml"
-# Variables with our prefix that are read elsewhere: where the folders are.
 FOLDER_VARIABLES: Final = ("BACKSTORY_CACHE_DIR", "BACKSTORY_STATE_DIR", "BACKSTORY_CONFIG_DIR")
+# Variables with our prefix that say nothing to us: `--sandbox none` marks the processes of a check with it, and a check may run us.
+_MARKS: Final = ("BACKSTORY_RUN",)
 
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "none"]
@@ -107,6 +107,7 @@ class Limits:
     """What a run may spend; None is without limit."""
 
     attempts: int = _key(1, "Independent attempts at a repair", _count)
+    check_timeout: float = _key(300.0, "Seconds one check may take before it counts as timed out", _seconds)
     budget_seconds: float | None = _key(None, "Seconds of wall clock a run may take", _seconds)
     budget_steps: int | None = _key(None, "Steps (checks run) a run may take", _count)
     budget_tokens: int | None = _key(None, "Tokens a run may spend on a model", _count)
@@ -227,7 +228,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     """Return the layer of `BACKSTORY_*`; an empty variable counts as unset. Raises UserError for an unknown one or a bad value."""
     known = {key.variable: key for key in keys().values()}
     values: dict[str, Value] = {}
-    for variable in sorted(name for name in environ if name.startswith(PREFIX) and name not in FOLDER_VARIABLES):
+    for variable in sorted(name for name in environ if name.startswith(PREFIX) and name not in (*FOLDER_VARIABLES, *_MARKS)):
         if variable not in known:
             raise UserError(f"unknown variable {variable}{_nearest(variable, [*known, *FOLDER_VARIABLES])}; unset it")
         if environ[variable]:
@@ -292,11 +293,6 @@ def folders(environ: Mapping[str, str]) -> Folders:
 
     cache, state, config = FOLDER_VARIABLES
     return Folders(place(cache, user_cache_path), place(state, user_state_path), place(config, user_config_path))
-
-
-def environment() -> Mapping[str, str]:
-    """Return the environment of this process, the one place where it is taken."""
-    return os.environ
 
 
 def made(folder: Path) -> Path:

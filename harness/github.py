@@ -111,7 +111,7 @@ def fetch_issue(address: IssueAddress, access: Access) -> IssuePage:
         title, body, count = _text(issue.get("title")), _text(issue.get("body")), issue.get("comments")
         comments = session.comments(issue) if count else []
     total = count if isinstance(count, int) else len(comments)
-    return IssuePage(address, title, _visible(body), tuple(comments), max(0, total - len(comments)))
+    return IssuePage(address, title, visible(body), tuple(comments), max(0, total - len(comments)))
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _refusal(address: IssueAddress, response: httpx.Response, *, has_token: bool
 def _comment(row: Mapping[str, object]) -> Comment:
     user = row.get("user")
     author = _text(user.get("login")) if isinstance(user, dict) else ""
-    return Comment(author, _text(row.get("created_at")), _visible(_text(row.get("body"))))
+    return Comment(author, _text(row.get("created_at")), visible(_text(row.get("body"))))
 
 
 def _table(value: object) -> Mapping[str, object]:
@@ -242,5 +242,6 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Return Markdown as GitHub shows it: without HTML comments, which templates are full of and which can hide words from a reader."""
     return _HTML_COMMENT.sub("", text)

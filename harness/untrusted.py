@@ -68,16 +68,14 @@ def code_span(text: str, *, limit: int = 200) -> str:
 
 
 def inert_log(text: str) -> str:
-    """Return `text` so that no line of it is a workflow command to a GitHub runner (`::set-output ...` or `##[error]`).
+    """Return `text` so that a GitHub runner reads no workflow command in it.
+
+    A runner takes `::name::` at the start of a line and `##[name]` anywhere in one.
 
     >>> inert_log("::error::x")
     ': :error::x'
     """
-    return "\n".join(re.sub(r"^(\s*)(:)(?=:)|^(\s*)(#)(?=#\[)", _split_marker, line) for line in clean(text).text.split("\n"))
-
-
-def _split_marker(found: re.Match[str]) -> str:
-    return f"{found[1] or found[3] or ''}{found[2] or found[4]} "
+    return re.sub(r"^(\s*):(?=:)", r"\1: ", clean(text).text.replace("##[", "# #["), flags=re.MULTILINE)
 
 
 def _longest_run(text: str) -> int:

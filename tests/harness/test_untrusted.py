@@ -59,8 +59,8 @@ def test_a_code_span_holds_its_text(text):
 
 def test_workflow_commands_are_inert():
     """A line that a runner would obey is broken up; other lines stay."""
-    assert inert_log("ok\n::set-output name=x::y\n  ::error::z\n##[group]q\na::b") == (
-        "ok\n: :set-output name=x::y\n  : :error::z\n# #[group]q\na::b"
+    assert inert_log("ok\n::set-output name=x::y\n  ::error::z\nx ##[group]q\na::b") == (
+        "ok\n: :set-output name=x::y\n  : :error::z\nx # #[group]q\na::b"
     )
 
 

@@ -1,0 +1,136 @@
+"""`index` and `locate`: what a repository's past holds, and where an issue points. Neither runs anything of the repository."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from backstory import options
+from backstory.face import Face
+
+if TYPE_CHECKING:
+    from backstory.graph.repograph import RepoGraph
+    from backstory.subject import Subject
+
+DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
+
+
+@click.command(
+    short_help="Read a repository's history and code into the store.", cls=options.Command, examples=("backstory index --repo . --json",)
+)
+@options.repo
+@click.option("--at", metavar="REV", help="Commit to look at.  [default: HEAD]")
+@options.as_json
+@options.talk
+@options.with_face
+def index(face: Face, repo: Path, at: str | None, as_json: bool) -> None:
+    """Read a repository's history and code into the store.
+
+    A second run does no work. The other commands do this by themselves when it is needed.
+    """
+    from backstory.subject import open_subject
+
+    started = time.monotonic()
+    subject = open_subject(face, repo, at)
+    with open_graph(face, subject) as graph:
+        counts, worked = graph.counts(), graph.built.did_work
+    seconds = round(time.monotonic() - started, 3)
+    edges = dict(sorted(counts.edges.items()))
+    if as_json:
+        numbers = {"commits": counts.commits, "files": counts.files, "symbols": counts.symbols, "edges": edges}
+        return face.give({"at": subject.at, **numbers, "seconds": seconds, "done": worked})
+    face.say(f"{counts.commits:,} commits, {counts.files:,} files, {counts.symbols:,} symbols at {subject.at[:12]}")
+    for kind, count in edges.items():
+        face.say(f"  {count:>9,}  {kind}")
+    face.say(f"{'indexed' if worked else 'nothing to do'}, {seconds:.1f} s", style="dim")
+    return None
+
+
+@click.command(
+    short_help="Find where the code must change for an issue.",
+    cls=options.Command,
+    examples=("backstory locate --repo . --issue issue.md",),
+)
+@options.repo
+@click.option("--at", metavar="REV", help="Commit to look at.  [default: HEAD]")
+@click.option("--issue", "argument", metavar="ISSUE", required=True, help="A file, '-', the text itself, or the address of a GitHub issue.")
+@click.option("--limit", type=click.IntRange(min=0), default=DEFAULT_LIMIT, show_default=True, help="Files and places to show; 0 is all.")
+@options.model
+@options.as_json
+@options.talk
+@options.with_face
+def locate(
+    face: Face,
+    repo: Path,
+    at: str | None,
+    argument: str,
+    limit: int,
+    model: str | None,
+    api_base: str | None,
+    no_model: bool,
+    as_json: bool,
+) -> None:
+    """Find where the code must change for an issue, best place first, and say why."""
+    from backstory.agent.localize import localize
+    from backstory.harness.show import location_lines, locations_json
+    from backstory.subject import kept, open_subject
+
+    started = time.monotonic()
+    subject = open_subject(face, repo, at, flags={"model": model, "api_base": api_base})
+    refuse_model(subject.config.model.model, no_model=no_model)
+    issue = face.issue(argument)
+    with open_graph(face, subject) as graph:
+        found = localize(graph, issue.text, limit=0)
+    files = kept(found.files, lambda file: file.path, subject.config)[: limit or None]
+    places = kept(found.locations, lambda place: place.path, subject.config)[: limit or None]
+    if as_json:
+        rows = [
+            {
+                "path": file.path,
+                "score": round(file.score, 6),
+                "why": [{"kind": item.kind, "ref": item.ref, "note": item.note} for item in file.why],
+            }
+            for file in files
+        ]
+        return face.give(
+            {"at": subject.at, "files": rows, "locations": locations_json(places), "seconds": round(time.monotonic() - started, 3)}
+        )
+    for file in files:
+        face.say(f"{file.score:.2f}  {file.path}", style="name")
+        for item in file.why[:2]:
+            face.say(f"      {' '.join(item.note.split())}")
+    if not files:
+        face.say("nothing in this repository matches the issue; name a file, a function or an error message in it")
+    face.say_lines(location_lines(places))
+    return None
+
+
+def refuse_model(model: str | None, *, no_model: bool) -> None:
+    """Raise UserError when a model is asked for, by flag or by configuration: this version has none."""
+    from backstory.errors import UserError
+
+    if model is not None and not no_model:
+        raise UserError(f"model {model!r}: this version has no model resolver yet; leave --model out, or pass --no-model (the default)")
+
+
+@contextmanager
+def open_graph(face: Face, subject: "Subject") -> "Iterator[RepoGraph]":
+    """Yield the graph of a subject, built with progress shown and with its notes said."""
+    from backstory.cache import remember
+    from backstory.config import made
+    from backstory.graph.build import build_graph
+    from backstory.subject import circumstances
+
+    cache = made(face.folders().cache)
+    with face.screen() as screen:
+        graph = build_graph(subject.source, subject.at, cache_dir=cache, report=screen.report)
+    try:
+        remember(graph.mirror.folder, subject.source.path)
+        for note in circumstances(subject.source):
+            face.warn(note)
+        yield graph
+    finally:
+        graph.close()

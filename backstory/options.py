@@ -1,0 +1,64 @@
+"""Options that several commands share. Imports nothing but click, so that `--help` stays fast."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from backstory.face import Face
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class WithExamples(click.Command):
+    """A command whose help ends with examples. Lines are kept as they are, where click would fold them."""
+
+    def __init__(self, *arguments: Any, examples: tuple[str, ...] = (), **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then the epilog."""
+        if self.examples:
+            with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
+                formatter.write("".join(f"  {line}\n" for line in self.examples))
+        super().format_epilog(ctx, formatter)
+
+
+class Command(WithExamples):
+    """A command with examples."""
+
+
+class Group(WithExamples, click.Group):
+    """A group of commands with examples."""
+
+
+with_face = click.make_pass_decorator(Face)
+
+repo = click.option(
+    "--repo", type=click.Path(path_type=Path), default=Path(), help="A checkout or a bare repository.  [default: the current folder]"
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+no_model = click.option("--no-model", is_flag=True, help="Work from the history alone (the default, and all there is in this version).")
+
+
+def model(command: F) -> F:
+    """Add the options that name a model."""
+    command = click.option("--api-base", metavar="URL", help="Address of the model's API (not there yet).")(command)
+    return click.option("--model", metavar="NAME", help="Resolve with a model (not there yet).")(no_model(command))
+
+
+def talk(command: F) -> F:
+    """Add `--quiet` and `--verbose`, which steer the face and are not passed on."""
+
+    def quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.find_object(Face).quiet |= value  # type: ignore[union-attr]
+
+    def verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.find_object(Face).verbose |= value  # type: ignore[union-attr]
+
+    command = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=verbose, help="Say more, and show tracebacks.")(
+        command
+    )
+    return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=quiet, help="No progress on standard error.")(command)

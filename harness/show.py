@@ -1,0 +1,339 @@
+"""Tells what a run came to, and how: lines for a person, one object for a program, a Markdown hand-over for whoever goes on.
+
+All three are made from the recorded outcome and events alone. The text in them is foreign (commit messages, paths, test output): lines are cleaned
+by the face that prints them, the object leaves as ASCII, and in the hand-over it stands in fences and code spans that it cannot close.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from backstory.agent.runs import FixRequest, Outcome, RunSummary
+from backstory.agent.trace import Event, Json
+from backstory.agent.types import Blamed, Solution, Suspect
+from backstory.graph.types import Evidence, Location
+from backstory.harness.untrusted import code_span, fenced, one_line
+from backstory.prompts import render
+
+SCHEMA_VERSION: Final = 1  # of every JSON object made here; a field that goes or changes its meaning raises it
+SHORT_OID: Final = 12  # digits of a commit shown to a person; unique in any repository seen so far
+LISTED: Final = 5  # suspects and places in a summary: what a person looks at before giving up
+HANDED_OVER: Final = 15  # suspects, places and attempts in a hand-over: enough to go on without Backstory
+HANDED_OVER_CHARS: Final = 20_000  # of issue or diff in a hand-over, so that it fits a model's window beside the code
+
+_STATUS_STYLE: Final = {"verified": "good", "unverified": "notice", "no_patch": "bad"}
+_STATUS_WORDS: Final = {"verified": "verified patch", "unverified": "patch, not verified", "no_patch": "no patch"}
+_BLAME_WORDS: Final = {
+    "confirmed": "the check fails at this commit and passes just before it",
+    "narrowed": "one of a few commits that the check could not tell apart",
+    "suspected": "ranked first; not confirmed by running the check",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One or more lines for a person, not cleaned yet. style: a name that `backstory.terminal` knows, or ""."""
+
+    text: str = ""
+    style: str = ""
+
+
+def outcome_lines(outcome: Outcome) -> list[Line]:
+    """Return the result of a run for a person: the verdict first, then the patch, then the evidence."""
+    solution = outcome.solution
+    lines = [
+        Line(f"{_headline(solution)} — run {outcome.run_id}", _STATUS_STYLE[solution.status]),
+        Line(f"issue: {one_line(outcome.title)} ({one_line(outcome.issue_id)})"),
+        Line(f"base: {short(outcome.base)} of {outcome.repo}"),
+    ]
+    if solution.check:
+        lines.append(Line(f"check: {one_line(solution.check)}"))
+    if solution.verified_by:
+        lines.append(Line(f"verified: {one_line(solution.verified_by, limit=500)}"))
+    if solution.scope:
+        lines.append(Line(f"still passing: {_listed([str(path) for path in solution.scope])}"))
+    if solution.reason:
+        lines.append(Line(f"why not: {one_line(solution.reason, limit=500)}"))
+    lines += _blamed_lines(solution)
+    if solution.patch:
+        lines += [Line(), Line("patch", "bold"), Line(solution.patch.diff.decode("utf-8", "replace").rstrip("\n"))]
+    lines += _section("evidence", (f"{item.note} ({item.ref})" if item.ref else item.note for item in solution.why))
+    if solution.status != "verified" or not solution.blamed:
+        lines += suspect_lines(solution.suspects[:LISTED])
+        lines += location_lines(solution.locations[:LISTED])
+    lines += _section("tried", (f"{tried.outcome}: {tried.title}{_dash(tried.note)}" for tried in solution.tried))
+    if solution.tested:
+        lines += [Line(), Line(f"history: the check ran on {len(solution.tested)} commits ({_counts(solution)})")]
+    lines += _section("notes", outcome.notes)
+    times = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome.phases.items())
+    lines += [Line(), Line(f"seconds: {times} (sandbox {outcome.sandbox}, environment {outcome.environment})", "dim")]
+    if solution.patch:
+        lines.append(Line(f"bring it in with: backstory apply {outcome.run_id}", "dim"))
+    return lines
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Json]:
+    """Return the result of a run as one object; docs/output.md describes its fields."""
+    solution, patch = outcome.solution, outcome.solution.patch
+    return {
+        "schema": SCHEMA_VERSION,
+        "run": outcome.run_id,
+        "status": solution.status,
+        "exit_code": int(outcome.exit_code),
+        "issue": {"id": outcome.issue_id, "title": outcome.title},
+        "repo": outcome.repo,
+        "base": outcome.base,
+        "check": solution.check,
+        "verified_by": solution.verified_by or None,
+        "scope": list(solution.scope),
+        "patch": None
+        if patch is None
+        else {
+            "base": patch.base,
+            "tree": patch.tree,
+            "files": list(patch.files),
+            "left_out": list(patch.left_out),
+            "diff": patch.diff.decode("utf-8", "surrogateescape"),
+        },
+        "blamed": _blamed_json(solution.blamed),
+        "evidence": _why(solution.why),
+        "suspects": suspects_json(solution.suspects),
+        "locations": locations_json(solution.locations),
+        "tested": [{"commit": tested.commit, "outcome": tested.outcome, "note": tested.note} for tested in solution.tested],
+        "tried": [
+            {"kind": tried.kind, "title": tried.title, "size": tried.size, "outcome": tried.outcome, "note": tried.note}
+            for tried in solution.tried
+        ],
+        "limit": solution.limit,
+        "reason": solution.reason or None,
+        "seconds": dict(outcome.phases),
+        "notes": list(outcome.notes),
+        "sandbox": outcome.sandbox,
+        "environment": outcome.environment,
+    }
+
+
+def story_lines(run_id: str, events: Sequence[Event], outcome: Outcome | None) -> list[Line]:
+    """Return what happened in a run, event by event, and what it came to."""
+    lines = [Line(f"run {run_id}", "bold")]
+    lines += [Line(f"{event.at[11:19]}  {_told(event)}") for event in events if event.kind != "finished"]
+    if outcome is None:
+        return [*lines, Line(), Line(f"not finished; go on with: backstory resume {run_id}", "notice")]
+    return [*lines, Line(), *outcome_lines(outcome)]
+
+
+def story_json(run_id: str, events: Sequence[Event], outcome: Outcome | None) -> dict[str, Json]:
+    """Return everything recorded of a run as one object."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "run": run_id,
+        "outcome": None if outcome is None else outcome_json(outcome),
+        "events": [{"seq": event.seq, "at": event.at, "kind": event.kind, "body": event.body} for event in events],
+    }
+
+
+def summary_line(run: RunSummary) -> str:
+    """Return one run as one line: id, state, blamed commit, title and repository."""
+    blamed = short(run.blamed) if run.blamed else "-" * SHORT_OID
+    return f"{run.id}  {run.state:<11}  {blamed}  {one_line(run.title, limit=60)}  ({one_line(run.repo)})"
+
+
+def summary_json(run: RunSummary) -> dict[str, Json]:
+    """Return one run of `backstory runs --json`."""
+    return {
+        "run": run.id,
+        "started": run.when,
+        "repo": run.repo,
+        "title": run.title,
+        "state": run.state,
+        "exit_code": None if run.exit_code is None else int(run.exit_code),
+        "blamed": run.blamed,
+    }
+
+
+def handover(request: FixRequest, outcome: Outcome) -> str:
+    """Return the Markdown that a person or any model needs to go on from a run; foreign text is quoted so that it stays quoted."""
+    solution = outcome.solution
+    check = solution.check or request.check
+    return render(
+        "handover",
+        status=_headline(solution),
+        reason=one_line(solution.reason, limit=500) or "-",
+        run=outcome.run_id,
+        base=outcome.base,
+        title=code_span(outcome.title) or "-",
+        issue=fenced(_cut(request.issue_text)),
+        blamed=_handover_blamed(solution.blamed),
+        suspects=_items(f"{code_span(suspect.commit)} {suspect.probability:.0%}{_because(suspect.why)}" for suspect in solution.suspects),
+        locations=_items(f"{code_span(_place(place))}{_because(place.why)}" for place in solution.locations),
+        tried=_items(
+            f"{tried.outcome}: {code_span(tried.title)}{' ' + code_span(tried.note) if tried.note else ''}" for tried in solution.tried
+        ),
+        tested=_items(f"{code_span(tested.commit)} {tested.outcome}" for tested in solution.tested),
+        check=fenced(check) if check else "No check is known: write a test that fails because of the issue first.",
+        scope=_items(code_span(path) for path in solution.scope),
+        patch=fenced(_cut(solution.patch.diff.decode("utf-8", "replace")), language="diff") if solution.patch else "None.",
+    ).text
+
+
+def location_lines(locations: Iterable[Location]) -> list[Line]:
+    """Return ranked places, each with the first reason."""
+    return _section("places", (f"{place.score:.2f}  {_place(place)}{_reason(place.why)}" for place in locations))
+
+
+def suspect_lines(suspects: Iterable[Suspect]) -> list[Line]:
+    """Return ranked commits, each with the first reason."""
+    return _section("suspects", (f"{suspect.probability:4.0%}  {short(suspect.commit)}{_reason(suspect.why)}" for suspect in suspects))
+
+
+def locations_json(locations: Iterable[Location]) -> list[Json]:
+    """Return places as `locate --json` gives them."""
+    return [
+        {
+            "path": place.path,
+            "span": [place.span.first, place.span.last],
+            "symbol": place.symbol,
+            "score": round(place.score, 6),
+            "why": _why(place.why),
+        }
+        for place in locations
+    ]
+
+
+def suspects_json(suspects: Iterable[Suspect]) -> list[Json]:
+    """Return suspected commits, most probable first."""
+    return [{"commit": suspect.commit, "probability": round(suspect.probability, 6), "why": _why(suspect.why)} for suspect in suspects]
+
+
+def short(oid: str) -> str:
+    """Return the digits of a commit that a person reads."""
+    return oid[:SHORT_OID]
+
+
+def _why(evidence: Iterable[Evidence]) -> list[Json]:
+    return [{"kind": item.kind, "ref": item.ref, "note": item.note} for item in evidence]
+
+
+def _headline(solution: Solution) -> str:
+    words = _STATUS_WORDS[solution.status]
+    return f"{words}, stopped by a limit: {solution.limit}" if solution.limit and solution.status != "verified" else words
+
+
+def _blamed_lines(solution: Solution) -> list[Line]:
+    blamed = solution.blamed
+    if blamed is None:
+        return []
+    lines = [
+        Line(),
+        Line(f"blamed: {short(blamed.commit)} {one_line(blamed.subject)} ({one_line(blamed.author)}, {blamed.when[:10]})", "bold"),
+        Line(f"  {_BLAME_WORDS[blamed.status]}"),
+    ]
+    if len(blamed.candidates) > 1:
+        lines.append(Line(f"  candidates: {_listed([short(oid) for oid in blamed.candidates])}"))
+    return lines + [Line(f"  {one_line(item.note)}") for item in blamed.why]
+
+
+def _blamed_json(blamed: Blamed | None) -> Json:
+    if blamed is None:
+        return None
+    return {
+        "commit": blamed.commit,
+        "subject": blamed.subject,
+        "author": blamed.author,
+        "when": blamed.when,
+        "status": blamed.status,
+        "candidates": list(blamed.candidates),
+        "why": _why(blamed.why),
+    }
+
+
+def _handover_blamed(blamed: Blamed | None) -> str:
+    if blamed is None:
+        return "None was found."
+    said = f"{code_span(blamed.commit)} {code_span(blamed.subject)}: {_BLAME_WORDS[blamed.status]}."
+    return "\n".join([said, *(f"- {code_span(item.note)}" for item in blamed.why)])
+
+
+def _section(title: str, rows: Iterable[str]) -> list[Line]:
+    """Return a titled list, or nothing when there are no rows."""
+    lines = [Line(f"  {one_line(row, limit=300)}") for row in rows]
+    return [Line(), Line(title, "bold"), *lines] if lines else []
+
+
+def _items(rows: Iterable[str]) -> str:
+    """Return rows as a Markdown list, cut at HANDED_OVER."""
+    listed = list(rows)
+    more = [f"- and {len(listed) - HANDED_OVER} more"] if len(listed) > HANDED_OVER else []
+    return "\n".join([*(f"- {row}" for row in listed[:HANDED_OVER]), *more]) or "None."
+
+
+def _place(place: Location) -> str:
+    lines = f"{place.path}:{place.span.first}-{place.span.last}"
+    return f"{lines} ({place.symbol.partition(':')[2]})" if place.symbol else lines
+
+
+def _reason(why: Sequence[Evidence]) -> str:
+    return f"  {one_line(why[0].note)}" if why else ""
+
+
+def _because(why: Sequence[Evidence]) -> str:
+    return f" — {code_span(why[0].note)}" if why else ""
+
+
+def _dash(note: str) -> str:
+    return f" — {note}" if note else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _counts(solution: Solution) -> str:
+    words = {"good": "pass", "bad": "fail", "skip": "cannot be tested"}
+    counted = {word: sum(tested.outcome == outcome for tested in solution.tested) for outcome, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counted.items() if count)
+
+
+def _cut(text: str) -> str:
+    left = len(text) - HANDED_OVER_CHARS
+    return text if left <= 0 else f"{text[:HANDED_OVER_CHARS]}\n[{left} more characters left out]"
+
+
+def _told(event: Event) -> str:
+    """Return one event as a sentence: its kind, what it was about, and how it ended. Kinds are open, so this reads bodies by their shape."""
+    body = dict(event.body)
+    if event.kind == "started":
+        return "started"
+    seconds = body.pop("seconds", None)
+    result = body.pop("result", None)
+    key = body.pop("key", None)
+    parts = [_brief(part) for part in (key, body or None, _result(result)) if part is not None]
+    took = f" ({seconds:.1f} s)" if isinstance(seconds, float) else ""
+    return one_line(f"{event.kind}: {' -> '.join(part for part in parts if part)}{took}", limit=220)
+
+
+def _result(result: Json) -> Json:
+    """Return what matters of a step's result: how it ended and its summary, if it says so."""
+    if isinstance(result, Mapping) and "status" in result:
+        return " ".join(str(result[name]) for name in ("status", "summary") if result.get(name))
+    return result
+
+
+def _brief(value: Json) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(_pairs(value))
+    if isinstance(value, str | int | float | bool) or value is None:
+        return "" if value is None else one_line(_short_if_oid(str(value)), limit=80)
+    return ", ".join(_brief(part) for part in value[:LISTED]) + (" …" if len(value) > LISTED else "")
+
+
+def _pairs(body: Mapping[str, Json]) -> Iterator[str]:
+    for name, value in body.items():
+        said = _brief(value)
+        if said:
+            yield f"{name} {said}"
+
+
+def _short_if_oid(text: str) -> str:
+    return short(text) if len(text) == 40 and all(character in "0123456789abcdef" for character in text) else text
