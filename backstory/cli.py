@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 import click
 
@@ -66,11 +66,11 @@ def run(arguments: list[str], face: Face) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail(face, ExitCode.INTERRUPTED, "interrupted; `backstory runs` shows what can be resumed")
     except BrokenPipeError:
-        # The reader went away; nothing may be flushed to it when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), face.out.fileno())
+        _abandon(face.out)
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 (the last handler: a bug becomes a line and a saved traceback)
         storage = _storage_message(error)
+        _abandon(face.out)
         return _fail(face, ExitCode.STORAGE, storage) if storage else _report_bug(face, error)
     return code
 
@@ -82,6 +82,14 @@ def _invoke(arguments: list[str], face: Face) -> int:
             return int(commands.invoke(context) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code
+
+
+def _abandon(stream: TextIO) -> None:
+    """Write out what `stream` still holds, or drop it if that fails, so that the interpreter does not try and fail again when it ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _storage_message(error: Exception) -> str | None:

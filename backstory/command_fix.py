@@ -77,7 +77,6 @@ def fix(
     ISSUE is a file, '-' for standard input, the text itself, or the address of a GitHub issue. The checkout, its index, stash and branches are
     never touched: the result is a patch, which `backstory apply` brings in.
     """
-    from backstory.agent.runs import fix as solve_and_record
     from backstory.cache import remember
     from backstory.command_look import refuse_model
     from backstory.graph.mirror import find_mirror
@@ -90,6 +89,8 @@ def fix(
     issue = face.issue(argument)
     if dry_run:
         return _plan(face, subject, issue, as_json=as_json)
+    from backstory.agent.runs import fix as solve_and_record  # only now: it brings everything else along
+
     request = _request(face, subject.config, issue, repo=repo, base=subject.at)
     with face.screen() as screen:
         outcome = solve_and_record(request, report=screen.report, on_event=_streaming(face, as_jsonl))
@@ -124,14 +125,15 @@ def resume(
     RUN is its id, the beginning of it, or `last`. A budget given here takes the place of the one it began with; a finished run gives its
     outcome again.
     """
-    from backstory.agent.budget import Budget
-    from backstory.agent.runs import resume as go_on
     from backstory.config import from_flags
 
     _refuse_two_formats(as_json, as_jsonl)
     _refuse_unwritable(out)
     given = {"budget_seconds": budget_seconds, "budget_steps": budget_steps, "budget_tokens": budget_tokens}
     from_flags(given)  # refuses what is out of range
+    from backstory.agent.budget import Budget
+    from backstory.agent.runs import resume as go_on
+
     budget = Budget(budget_seconds, budget_steps, budget_tokens) if any(value is not None for value in given.values()) else None
     with face.screen() as screen:
         outcome = go_on(run, state_dir=face.folders().state, report=screen.report, budget=budget, on_event=_streaming(face, as_jsonl))

@@ -74,14 +74,15 @@ def locate(
     as_json: bool,
 ) -> None:
     """Find where the code must change for an issue, best place first, and say why."""
-    from backstory.agent.localize import localize
-    from backstory.harness.show import location_lines, locations_json
     from backstory.subject import kept, open_subject
 
     started = time.monotonic()
     subject = open_subject(face, repo, at, flags={"model": model, "api_base": api_base})
     refuse_model(subject.config.model.model, no_model=no_model)
     issue = face.issue(argument)
+    from backstory.agent.localize import localize
+    from backstory.harness.show import location_lines, locations_json
+
     with open_graph(face, subject) as graph:
         found = localize(graph, issue.text, limit=0)
     files = kept(found.files, lambda file: file.path, subject.config)[: limit or None]

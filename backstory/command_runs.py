@@ -49,12 +49,12 @@ def show(face: Face, run: str, as_json: bool, as_handover: bool, as_patch: bool)
 
     RUN is its id, the beginning of it, or `last`.
     """
+    if as_json + as_handover + as_patch > 1:
+        raise click.UsageError("--json, --handover and --patch exclude each other", click.get_current_context())
     from backstory.agent.runs import open_run, request_of
     from backstory.errors import UserError
     from backstory.harness.show import handover, story_json, story_lines
 
-    if as_json + as_handover + as_patch > 1:
-        raise click.UsageError("--json, --handover and --patch exclude each other", click.get_current_context())
     run_id, events, outcome = open_run(face.folders().state, run)
     if as_json:
         return face.give(story_json(run_id, events, outcome))

@@ -230,7 +230,7 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     values: dict[str, Value] = {}
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name not in (*FOLDER_VARIABLES, *_MARKS)):
         if variable not in known:
-            raise UserError(f"unknown variable {variable}{_nearest(variable, [*known, *FOLDER_VARIABLES])}; unset it")
+            raise UserError(f"unknown variable {variable}{_nearest(variable, [*known, *FOLDER_VARIABLES])}")
         if environ[variable]:
             key = known[variable]
             values[key.name] = _read(key, environ[variable], variable)
