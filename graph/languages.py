@@ -83,6 +83,10 @@ def _tsx() -> object:
     return tree_sitter_typescript.language_tsx()
 
 
+def _set_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _PYTHON_COMMON = frozenset(
     name
     for kind in (str, bytes, list, dict, set, tuple, int, float, type(re.compile("")), type(re.match("", "")))
@@ -90,163 +94,19 @@ _PYTHON_COMMON = frozenset(
     if not name.startswith("__")
 ) | {"read", "write", "close", "flush", "seek", "readline", "readlines"}
 
-_SCRIPT_KEYWORDS = frozenset(
-    [
-        "abstract",
-        "any",
-        "as",
-        "async",
-        "await",
-        "boolean",
-        "break",
-        "case",
-        "catch",
-        "class",
-        "const",
-        "continue",
-        "debugger",
-        "declare",
-        "default",
-        "delete",
-        "do",
-        "else",
-        "enum",
-        "export",
-        "extends",
-        "false",
-        "finally",
-        "for",
-        "from",
-        "function",
-        "get",
-        "if",
-        "implements",
-        "import",
-        "in",
-        "instanceof",
-        "interface",
-        "let",
-        "namespace",
-        "new",
-        "null",
-        "number",
-        "of",
-        "private",
-        "protected",
-        "public",
-        "readonly",
-        "return",
-        "set",
-        "static",
-        "string",
-        "super",
-        "switch",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "type",
-        "typeof",
-        "undefined",
-        "var",
-        "void",
-        "while",
-        "with",
-        "yield",
-    ]
-)
+_SCRIPT_KEYWORDS = _set_of("""
+    abstract any as async await boolean break case catch class const continue debugger declare default delete do else enum export
+    extends false finally for from function get if implements import in instanceof interface let namespace new null number of private
+    protected public readonly return set static string super switch this throw true try type typeof undefined var void while with yield
+""")
 # Methods of Array, String, Object, Map, Set, Promise, RegExp, Date and of DOM events.
-_SCRIPT_COMMON = frozenset(
-    [
-        "add",
-        "all",
-        "apply",
-        "assign",
-        "bind",
-        "call",
-        "catch",
-        "charAt",
-        "charCodeAt",
-        "clear",
-        "concat",
-        "copyWithin",
-        "delete",
-        "endsWith",
-        "entries",
-        "every",
-        "exec",
-        "fill",
-        "filter",
-        "finally",
-        "find",
-        "findIndex",
-        "flat",
-        "flatMap",
-        "forEach",
-        "freeze",
-        "from",
-        "get",
-        "getTime",
-        "has",
-        "hasOwnProperty",
-        "includes",
-        "indexOf",
-        "join",
-        "keys",
-        "lastIndexOf",
-        "length",
-        "log",
-        "map",
-        "match",
-        "matchAll",
-        "max",
-        "min",
-        "next",
-        "now",
-        "of",
-        "on",
-        "padEnd",
-        "padStart",
-        "parse",
-        "pop",
-        "preventDefault",
-        "push",
-        "random",
-        "reduce",
-        "reduceRight",
-        "repeat",
-        "replace",
-        "replaceAll",
-        "resolve",
-        "reverse",
-        "search",
-        "set",
-        "shift",
-        "slice",
-        "some",
-        "sort",
-        "splice",
-        "split",
-        "startsWith",
-        "stopPropagation",
-        "stringify",
-        "substr",
-        "substring",
-        "test",
-        "then",
-        "toFixed",
-        "toISOString",
-        "toLowerCase",
-        "toString",
-        "toUpperCase",
-        "trim",
-        "trimEnd",
-        "trimStart",
-        "unshift",
-        "valueOf",
-        "values",
-    ]
-)
+_SCRIPT_COMMON = _set_of("""
+    add all apply assign bind call catch charAt charCodeAt clear concat copyWithin delete endsWith entries every exec fill filter
+    finally find findIndex flat flatMap forEach freeze from get getTime has hasOwnProperty includes indexOf join keys lastIndexOf length
+    log map match matchAll max min next now of on padEnd padStart parse pop preventDefault push random reduce reduceRight repeat replace
+    replaceAll resolve reverse search set shift slice some sort splice split startsWith stopPropagation stringify substr substring test
+    then toFixed toISOString toLowerCase toString toUpperCase trim trimEnd trimStart unshift valueOf values
+""")
 
 LANGUAGES: tuple[Language, ...] = (
     Language(

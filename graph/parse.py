@@ -63,7 +63,7 @@ class Reference(NamedTuple):
     """A use of a name, once for each owner, receiver and kind.
 
     receiver: "" for a bare name, dotted text when it is simple (`self`, `module.part`, `super()`), None for any other expression.
-    line: of the first use. owner: index of the innermost definition around it, or WHOLE_FILE. count: uses in all.
+    line: of the first use. owner: index of the innermost definition around it, or WHOLE_FILE. uses: how often in all.
     """
 
     kind: ReferenceKind
@@ -71,7 +71,7 @@ class Reference(NamedTuple):
     receiver: str | None
     owner: int
     line: int
-    count: int
+    uses: int
 
 
 class Import(NamedTuple):

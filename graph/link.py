@@ -1,0 +1,256 @@
+"""From files read one by one to edges between their definitions.
+
+Resolution goes by scope first (`backstory.graph.scope`): what a name means by definitions, imports, `self` and written types. A call whose receiver
+is unknown falls back on its name: those definitions of that name that could be meant, preferably in files this one imports, share a low weight, and
+when there are too many the call gives no edge, for such an edge would say nothing. A name bound to something outside the repository gives none.
+No edge is certain; its weight says how sure it is, and its evidence how it was found.
+
+Edges, from -> to (src uses dst):
+  contains   file -> definition, definition -> definition inside it
+  imports    file -> file; also, weaker, the file that truly defines a re-exported name
+  calls      definition (or file, for its own lines) -> definition; a mere mention is a call of half the weight
+  inherits   class -> class
+  overrides  method -> method of the nearest base that has it
+  tests      test definition or file -> definition or file under test
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from backstory.graph.languages import PYTHON_BUILTINS, is_test
+from backstory.graph.parse import Definition, Parse, Reference
+from backstory.graph.scope import SUPER, FileScope, Names, Place
+from backstory.graph.types import Edge, EdgeKind, RepoPath
+
+LINK_VERSION = "1"
+"""Raise it whenever the edges made from the same parses change: stored snapshots are keyed by it."""
+
+SCOPED_WEIGHT = 1.0
+MENTION_WEIGHT = 0.5
+REEXPORT_WEIGHT = 0.5
+NAME_ONLY_WEIGHT = 0.25
+MAX_CANDIDATES = 6  # beyond it a name alone points nowhere; with all of them an edge would weigh 0.04
+
+_TEST_MARK = re.compile(r"^(?:test_|tests_)|(?:_test|_tests)$|[.-](?:test|spec)$")
+
+
+class _Resolved(NamedTuple):
+    places: tuple[Place, ...]
+    how: str
+    weight: float
+
+
+_NOTHING = _Resolved((), "", 0.0)
+
+
+def link(files: Mapping[RepoPath, Parse]) -> list[Edge]:
+    """Return the edges between and inside files: by kind in the order above, then by file, in source order.
+
+    At most one edge of a kind joins two nodes: the surest. Skipped files take no part.
+    """
+    read = {path: files[path] for path in sorted(files) if not files[path].skipped}
+    linker = _Linker(read)
+    for step in (linker.contains, linker.imports, linker.calls, linker.inherits, linker.overrides, linker.tests):
+        step()
+    order: dict[EdgeKind, list[Edge]] = {kind: [] for kind in ("contains", "imports", "calls", "inherits", "overrides", "tests")}
+    for (kind, src, dst), (weight, evidence) in linker.found.items():
+        order[kind].append(Edge(kind, src, dst, weight, evidence))
+    return [edge for edges in order.values() for edge in edges]
+
+
+def node_id(place: Place) -> str:
+    """Return a place as a node: the path for a whole module, else the symbol's id."""
+    return f"{place.path}:{place.qualname}" if place.qualname else place.path
+
+
+class _Linker:
+    """Collects edges step by step; each step is one kind."""
+
+    def __init__(self, files: Mapping[RepoPath, Parse]) -> None:
+        self.names = Names(files)
+        self.found: dict[tuple[EdgeKind, str, str], tuple[float, str]] = {}
+        self.is_test = {path: is_test(path) for path in files}
+        self.imported: dict[RepoPath, set[RepoPath]] = {path: set() for path in files}
+        self.definitions: dict[Place, Definition] = {}
+        self.by_name: dict[tuple[str, bool, str], list[Place]] = {}  # (family, is it a method, name)
+        for path, file in self.names.files.items():
+            for definition in file.parse.definitions:
+                place = Place(path, definition.qualname)
+                self.definitions[place] = definition
+                key = (file.language.family, definition.kind == "method", definition.name)
+                self.by_name.setdefault(key, []).append(place)
+
+    def add(self, kind: EdgeKind, src: str, dst: str, weight: float, evidence: str) -> None:
+        key = (kind, src, dst)
+        known = self.found.get(key)
+        if known is None or known[0] < weight:
+            self.found[key] = (weight, evidence)
+
+    # --- contains, imports ------------------------------------------------------------------------------------------------------------
+
+    def contains(self) -> None:
+        for place, definition in self.definitions.items():
+            around = Place(place.path, definition.scope)
+            while around.qualname and around not in self.definitions:
+                around = Place(place.path, around.qualname.rpartition(".")[0])
+            self.add("contains", node_id(around), node_id(place), SCOPED_WEIGHT, "")
+
+    def imports(self) -> None:
+        for path, file in self.names.files.items():
+            for binding in file.parse.imports:
+                targets = self.names.modules.targets(file.language, path, binding.module, binding.level)
+                passed_on = self.names.imported(file, binding)
+                direct = [place.path for place in passed_on if not place.qualname] or targets
+                self._import_edges(path, direct, SCOPED_WEIGHT, f"line {binding.line}")
+                through = [place.path for place in passed_on if place.qualname and place.path not in targets]
+                if targets:
+                    self._import_edges(path, through, REEXPORT_WEIGHT, f"line {binding.line}, through {targets[0]}")
+
+    def _import_edges(self, path: RepoPath, targets: Iterable[RepoPath], weight: float, evidence: str) -> None:
+        unique = [target for target in dict.fromkeys(targets) if target != path]
+        note = evidence if len(unique) < 2 else f"{evidence}, {len(unique)} candidates"
+        for target in unique:
+            self.imported[path].add(target)
+            self.add("imports", path, target, weight / len(unique), note)
+
+    # --- calls ------------------------------------------------------------------------------------------------------------------------
+
+    def calls(self) -> None:
+        for path, file in self.names.files.items():
+            for reference in file.parse.references:
+                if reference.kind == "inherit":
+                    continue
+                src = node_id(Place(path, file.owner(reference.owner)))
+                for place, weight, evidence in self._shared(self._resolve(file, reference)):
+                    dst = node_id(place)
+                    if dst != src:
+                        self.add("calls", src, dst, weight, evidence)
+
+    def _shared(self, resolved: _Resolved) -> Iterator[tuple[Place, float, str]]:
+        """Share a weight among the candidates that are definitions."""
+        places = [place for place in resolved.places if place in self.definitions]
+        if len(places) > 1:
+            weight, note = resolved.weight / len(places), f"{resolved.how}, {len(places)} candidates"
+        else:
+            weight, note = resolved.weight, resolved.how
+        for place in places:
+            yield place, weight, note
+
+    def _resolve(self, file: FileScope, reference: Reference) -> _Resolved:
+        is_call = reference.kind == "call"
+        weight = SCOPED_WEIGHT if is_call else MENTION_WEIGHT
+        scope = file.owner(reference.owner)
+        if reference.receiver is None:
+            return self._by_name(file, reference, True) if is_call else _NOTHING
+        if reference.receiver == "":
+            if reference.name == "super":
+                return self._super(file, scope, "constructor", weight)
+            meaning = self.names.lookup(file, scope, reference.name)
+            if meaning.is_bound:
+                places = tuple(self._callable(place) for place in meaning.places)
+                return _Resolved(places, meaning.how, weight)
+            return self._by_name(file, reference, False) if is_call else _NOTHING
+        if reference.receiver in SUPER:
+            return self._super(file, scope, reference.name, weight)
+        meaning = self.names.value(file, scope, reference.receiver)
+        places = tuple(found for place in meaning.places for found in self.names.members(place, reference.name))
+        if places:
+            return _Resolved(tuple(dict.fromkeys(places)), meaning.how, weight)
+        if not is_call or (meaning.is_bound and not any(place.qualname for place in meaning.places) and meaning.how != "self"):
+            return _NOTHING  # a member of a module that is outside, or that makes its names as it runs
+        return self._by_name(file, reference, True)
+
+    def _super(self, file: FileScope, scope: str, name: str, weight: float) -> _Resolved:
+        around = file.enclosing_class(scope)
+        if around is None:
+            return _NOTHING
+        return _Resolved(self.names.inherited(Place(file.path, around), name), "super", weight)
+
+    def _callable(self, place: Place) -> Place:
+        """Return what calling a whole module means: its default export, where it has one."""
+        return place if place.qualname else next(iter(self.names.exported(place.path, "default")), place)
+
+    def _by_name(self, file: FileScope, reference: Reference, as_method: bool) -> _Resolved:
+        """Return the definitions a call could mean by its name alone, those in this file and in imported ones before all others."""
+        name = reference.name
+        if name in file.language.common or (not as_method and name in PYTHON_BUILTINS):
+            return _NOTHING
+        candidates = self.by_name.get((file.language.family, as_method, name), ())
+        if not self.is_test[file.path]:
+            candidates = [place for place in candidates if not self.is_test[place.path]]
+        near = [place for place in candidates if place.path == file.path or place.path in self.imported[file.path]]
+        chosen = near or candidates
+        if len(chosen) > MAX_CANDIDATES:
+            return _NOTHING
+        return _Resolved(tuple(chosen), "name only", NAME_ONLY_WEIGHT)
+
+    # --- classes ----------------------------------------------------------------------------------------------------------------------
+
+    def inherits(self) -> None:
+        for place, definition in self.definitions.items():
+            if definition.kind == "class":
+                bases = [base for base in self.names.bases(place) if base in self.definitions]
+                for base in bases:
+                    how = "same file" if base.path == place.path else "import"
+                    self.add("inherits", node_id(place), node_id(base), SCOPED_WEIGHT, how)
+
+    def overrides(self) -> None:
+        for place, definition in self.definitions.items():
+            if definition.kind != "method":
+                continue
+            base = self.names.inherited(Place(place.path, definition.scope), definition.name)
+            for other in base:
+                if other in self.definitions and other != place:
+                    self.add(
+                        "overrides", node_id(place), node_id(other), SCOPED_WEIGHT / len(base), f"base {other.qualname.rpartition('.')[0]}"
+                    )
+
+    # --- tests ------------------------------------------------------------------------------------------------------------------------
+
+    def tests(self) -> None:
+        """Make edges from what tests import and call by scope (a name alone proves no test), and from names of files."""
+        for (kind, src, dst), (weight, evidence) in list(self.found.items()):
+            if kind in ("calls", "imports") and not evidence.startswith("name only"):
+                source, target = _path_of(src, self.is_test), _path_of(dst, self.is_test)
+                if self.is_test[source] and not self.is_test[target]:
+                    self.add("tests", src, dst, weight, "calls it" if kind == "calls" else f"imports it, {evidence}")
+        by_stem: dict[str, list[RepoPath]] = {}
+        for path, tests in self.is_test.items():
+            if not tests:
+                by_stem.setdefault(_stem(path), []).append(path)
+        for path, tests in self.is_test.items():
+            named = _TEST_MARK.sub("", _stem(path))
+            if tests and named != _stem(path):
+                self._named_after(path, by_stem.get(named, []))
+
+    def _named_after(self, path: RepoPath, candidates: list[RepoPath]) -> None:
+        near = _closest(path, candidates)
+        if 0 < len(near) <= MAX_CANDIDATES:
+            for target in near:
+                self.add("tests", path, target, SCOPED_WEIGHT / len(near), "named after it")
+
+
+def _path_of(node: str, paths: Mapping[RepoPath, bool]) -> RepoPath:
+    """Return the file of a node; a path may hold a colon of its own."""
+    at = len(node)
+    while node[:at] not in paths:
+        at = node.rindex(":", 0, at)
+    return RepoPath(node[:at])
+
+
+def _stem(path: RepoPath) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
+def _closest(path: RepoPath, candidates: list[RepoPath]) -> list[RepoPath]:
+    """Return the candidates that share the most folder names, in order, with a test's path, leaving out its test folders."""
+
+    def shared(candidate: RepoPath) -> int:
+        own, other = path.split("/")[:-1], candidate.split("/")[:-1]
+        return len(set(own) & set(other)) * 2 - len(other)  # the least deep of equals: `a/x.py` before `a/b/x.py` for `a/tests/test_x.py`
+
+    scores = {candidate: shared(candidate) for candidate in candidates}
+    most = max(scores.values(), default=0)
+    return [candidate for candidate in candidates if scores[candidate] == most]
