@@ -38,11 +38,16 @@ class Folder:
 
 
 def objects(git_dir: Path) -> pygit2.Repository:
-    """Return the repository at `git_dir` for reading and writing objects; the last one asked for in this thread is kept open."""
+    """Return this thread's handle on the repository at `git_dir`, for reading and writing objects; the last one asked for is kept open."""
     if getattr(_open, "path", None) != git_dir or not git_dir.exists():
-        _open.repository = pygit2.Repository(str(git_dir), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
+        _open.repository = open_objects(git_dir)
         _open.path = git_dir
     return cast(pygit2.Repository, _open.repository)
+
+
+def open_objects(git_dir: Path) -> pygit2.Repository:
+    """Return a new handle on the repository at `git_dir`, for whoever goes from thread to thread with it."""
+    return pygit2.Repository(str(git_dir), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
 
 
 def blob_id(content: bytes) -> Oid:
