@@ -87,8 +87,9 @@ def _from_page(page: "IssuePage") -> IssueText:
 
 
 def _title(body: str) -> str:
-    """Return the first line that says something, without the marks of a heading."""
-    first = next((line.strip() for line in body.splitlines() if line.strip(" \t#")), "")
+    """Return the first line that has a word, without the marks of a heading; else the first line."""
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    first = next((line for line in lines if re.search(r"\w", line)), lines[0] if lines else "")
     return _HEADING.sub(r"\g<words>", first)
 
 
