@@ -6,6 +6,7 @@ everything here goes through it. Nothing is ever written: not the index, not a r
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,8 @@ _OPERATIONS = {
     RepositoryState.APPLY_MAILBOX: "am",
     RepositoryState.APPLY_MAILBOX_OR_REBASE: "am",
 }
+_STEP = re.compile(r"([~^])(\d{0,6})")
+_STEPS = re.compile(r"([^~^]+)((?:[~^]\d{0,6})+)")
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,15 @@ def resolve(source: Source, revision: str) -> Oid:
     repository = open_repository(source)
     if source.head is None and revision.upper().startswith("HEAD"):
         raise UserError(f"HEAD of {str(source.path)!r} is a branch without commits; name a commit or another branch")
+    named, steps = _split_steps(revision)
     try:
-        return Oid(str(repository.revparse_single(revision).peel(pygit2.Commit).id))
+        oid = Oid(str(repository.revparse_single(named).peel(pygit2.Commit).id))
+        for parent, generations in steps:
+            for _ in range(generations):
+                oid = Oid(_parents_and_time(repository, oid)[0][parent - 1]) if parent else oid
+        return Oid(str(repository[oid].peel(pygit2.Commit).id))
+    except IndexError as error:
+        raise _unknown(source, revision) from error
     except ValueError as error:
         if "ambiguous" in str(error):
             raise UserError(f"{revision!r} names more than one commit in {str(source.path)!r}; give more digits") from error
@@ -164,6 +174,18 @@ def ancestry(source: Source, at: Oid) -> Ancestry:
 def open_repository(source: Source) -> pygit2.Repository:
     """Return libgit2's handle on the user's repository: for reading only, and not to be kept longer than one question."""
     return _open(source.own_git_dir, source.work_tree)
+
+
+def _split_steps(revision: str) -> tuple[str, list[tuple[int, int]]]:
+    """Split `main~3^2` into the name and the steps back, each (which parent, how many generations).
+
+    libgit2 would take them too, but along grafts.
+    """
+    found = _STEPS.fullmatch(revision)
+    if found is None:
+        return revision, []
+    steps = _STEP.findall(found[2])
+    return found[1], [(1, int(count or 1)) if mark == "~" else (int(count or 1), 1) for mark, count in steps]
 
 
 # --- finding -------------------------------------------------------------------------------------------------------------------------
