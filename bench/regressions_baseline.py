@@ -1,7 +1,7 @@
 """What plain git does with the same rows: `git bisect run` with the check, then `git revert` of what it found.
 
 `python bench/regressions_baseline.py --work DIR --repos PATTERN --json OUT [--only ROW]` works in the prepared checkouts. A
-release that passes is looked for from the newest back (1, 2, 4, ... tags), else a commit in the same way over first parents,
+release that passes is looked for from the newest back (one by one, then by doubling steps), else a commit in the same way over first parents,
 which is what a person does; those runs are counted.
 """
 
@@ -21,6 +21,7 @@ import regression_rows as rows
 
 SKIP = 125  # what `git bisect run` takes as "this commit cannot be tested"
 CHECK_TIMEOUT_S = 300.0
+NEAREST = 2  # so many releases back are tried one by one
 FIRST_PARENTS = 20_000  # more than the longest of these histories has had since its tests ran on today's interpreters
 UNFINISHED = re.compile(r"(\.?dev|rc|alpha|beta|a|b|pre|c)\d*$", re.IGNORECASE)
 
@@ -110,25 +111,27 @@ def step(row: rows.Row, place: rows.Place) -> int:
 
 
 def find_good(row: rows.Row, place: rows.Place) -> str | None:
-    """The first commit at which the check passes, back by doubling steps: over the releases, else over the first parents."""
+    """The first commit at which the check passes: over the releases, newest first, then over the first parents."""
     checkout = place.checkout(row)
-    tags = rows.git(checkout, "for-each-ref", "--sort=-version:refname", "--merged", row.base, "--format=%(refname:short)", "refs/tags").split()
+    tags = rows.git(checkout, "for-each-ref", "--merged", row.base, "--format=%(refname:short)", "refs/tags").split()
     releases = [tag for tag in tags if re.search(r"\d$", tag) and not UNFINISHED.search(tag)]
+    releases.sort(key=lambda tag: [int(number) for number in re.findall(r"\d+", tag)], reverse=True)
     parents = rows.git(checkout, "rev-list", "--first-parent", "--skip=1", f"--max-count={FIRST_PARENTS}", row.base).split()
     for commits in (releases, parents):
-        for index in doubling(len(commits)):
+        for index in widening(len(commits)):
             rows.git(checkout, "checkout", "-q", "-f", commits[index])
             if step(row, place) == 0:
                 return commits[index]
     return None
 
 
-def doubling(length: int) -> Iterator[int]:
-    """0, 1, 3, 7, ... below `length`."""
-    index = 0
+def widening(length: int) -> Iterator[int]:
+    """0, 1, 2, 3, 5, 9, 17, ... below `length`: one by one at first, then by doubling steps."""
+    index, stride = 0, 1
     while index < length:
         yield index
-        index = 2 * index + 1
+        index += stride
+        stride *= 2 if index > NEAREST else 1
 
 
 def bisect(row: rows.Row, place: rows.Place, good: str) -> list[str]:
