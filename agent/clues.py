@@ -47,7 +47,7 @@ class Mention:
 class Clues:
     """What the text points at; each tuple in the order of the text, without repeats.
 
-    title: the first line. prose: the text without blocks of code, and without comments of its template. blocks: fenced or indented code.
+    title: the first line. prose: the text without blocks of code, addresses and comments of its template. blocks: fenced or indented code.
     modules: dotted names. names: weight of each identifier, by where it stands. errors: exception names.
     """
 
@@ -101,7 +101,7 @@ def find_clues(text: str) -> Clues:
     """Read `text`, whose first line is its title. Any text is accepted; past MAX_CHARS it is not read."""
     text = _COMMENT.sub(" ", _bounded(text))
     title, _, body = text.lstrip().partition("\n")
-    prose, blocks = _split_blocks(body)
+    prose, blocks = _split_blocks(_URL.sub(" ", body))
     frames = tuple(_frames(text))
     return Clues(
         title=title.strip(),
@@ -163,7 +163,6 @@ def _names(title: str, prose: str, blocks: list[str], frames: tuple[Frame, ...])
             if len(name) > 1 and name not in _STOP_NAMES and not name.isdigit():
                 weights[name] += weight * count**0.5
 
-    prose = _URL.sub(" ", prose)
     inline = Counter(name for match in _INLINE.finditer(prose) for name in _NAME.findall(match[1]))
     add(Counter(_code_names(title)) + Counter(name for match in _INLINE.finditer(title) for name in _NAME.findall(match[1])), TITLE_WEIGHT)
     add(inline, INLINE_WEIGHT)
