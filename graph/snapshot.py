@@ -1,0 +1,232 @@
+"""A whole tree's code as columns: symbols, edges and words, stored as one payload and loaded at once.
+
+Objects are made only when they are asked for, so that a warm query over a large repository pays for what it looks at. A node is a number: first
+the files in order, then the symbols in order of file and position. Words are kept per node in compressed sparse rows; a row holds a symbol's own
+words, or those of a file outside all its symbols.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from backstory.errors import StorageError
+from backstory.graph.pack import LEVEL, join_sections, split_sections
+from backstory.graph.parse import Parse
+from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Span, Symbol, SymbolId, SymbolKind
+
+SNAPSHOT_VERSION = "1"
+
+Numbers = npt.NDArray[np.uint32]
+_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
+_SYMBOL_KINDS: tuple[SymbolKind, ...] = get_args(SymbolKind)
+
+
+@dataclass(frozen=True)
+class SymbolColumns:
+    """Symbols by column; those of file i are rows starts[i] to starts[i + 1]."""
+
+    starts: list[int]
+    kinds: list[int]
+    qualnames: list[str]
+    firsts: list[int]
+    lasts: list[int]
+    signatures: list[str]
+    docs: list[str]
+
+
+@dataclass(frozen=True)
+class EdgeColumns:
+    """Edges by column. kind: index into the values of EdgeKind; src, dst: nodes; evidence: index into texts."""
+
+    kind: npt.NDArray[np.uint8]
+    src: Numbers
+    dst: Numbers
+    weight: npt.NDArray[np.float32]
+    evidence: Numbers
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class WordTable:
+    """Word counts of all nodes: node n holds words[starts[n]:starts[n + 1]], indices into vocabulary, with as many counts."""
+
+    vocabulary: list[str]
+    starts: Numbers
+    words: Numbers
+    counts: Numbers
+
+    def row(self, first: int, end: int) -> dict[str, int]:
+        """Return the summed counts of nodes `first` to `end` (exclusive)."""
+        part = slice(int(self.starts[first]), int(self.starts[end]))
+        found: dict[str, int] = {}
+        for number, count in zip(self.words[part].tolist(), self.counts[part].tolist(), strict=True):
+            word = self.vocabulary[number]
+            found[word] = found.get(word, 0) + count
+        return found
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The code of one tree. paths, blobs: the parsed files, sorted; skipped: files in a known language that were not parsed, and why."""
+
+    paths: list[RepoPath]
+    blobs: list[Oid]
+    skipped: dict[RepoPath, str]
+    symbols: SymbolColumns
+    edges: EdgeColumns
+    packed_words: bytes
+
+    def symbol(self, row: int, file: int) -> Symbol:
+        """Return the symbol in a row, which belongs to the file with that number."""
+        path, columns = self.paths[file], self.symbols
+        return Symbol(
+            id=SymbolId(f"{path}:{columns.qualnames[row]}"),
+            kind=_SYMBOL_KINDS[columns.kinds[row]],
+            path=path,
+            qualname=columns.qualnames[row],
+            span=Span(columns.firsts[row], columns.lasts[row]),
+            signature=columns.signatures[row],
+            doc=columns.docs[row],
+            blob=self.blobs[file],
+        )
+
+    def node_ids(self) -> list[str]:
+        """Return the id of every node, in order."""
+        starts, qualnames = self.symbols.starts, self.symbols.qualnames
+        ids: list[str] = list(self.paths)
+        for file, path in enumerate(self.paths):
+            ids += [f"{path}:{qualname}" for qualname in qualnames[starts[file] : starts[file + 1]]]
+        return ids
+
+    def words(self) -> WordTable:
+        """Return the word counts. Raises StorageError when they are damaged."""
+        try:
+            vocabulary, starts, words, counts = map(zlib.decompress, split_sections(self.packed_words))
+            return WordTable(json.loads(vocabulary), _numbers(starts), _numbers(words), _numbers(counts))
+        except (ValueError, zlib.error) as error:
+            raise _damaged(error) from error
+
+
+def make_snapshot(parses: Mapping[RepoPath, Parse], blobs: Mapping[RepoPath, Oid], edges: Sequence[Edge]) -> Snapshot:
+    """Return the columns of parsed files, in sorted order, and of the edges between them.
+
+    parses: with their words. edges: between paths and symbols of `parses` only.
+    """
+    paths = [path for path in sorted(parses) if not parses[path].skipped]
+    rows = [definition for path in paths for definition in parses[path].definitions]
+    starts = [0]
+    for path in paths:
+        starts.append(starts[-1] + len(parses[path].definitions))
+    symbols = SymbolColumns(
+        starts=starts,
+        kinds=[_SYMBOL_KINDS.index(row.kind) for row in rows],
+        qualnames=[row.qualname for row in rows],
+        firsts=[row.span.first for row in rows],
+        lasts=[row.span.last for row in rows],
+        signatures=[row.signature for row in rows],
+        docs=[row.doc for row in rows],
+    )
+    skipped = {path: parses[path].skipped for path in sorted(parses) if parses[path].skipped}
+    packed = _pack_words([parses[path].own_words for path in paths])
+    empty = _edge_columns((), {})
+    bare = Snapshot(paths, [blobs[path] for path in paths], skipped, symbols, empty, packed)
+    numbers = {node: number for number, node in enumerate(bare.node_ids())}
+    return Snapshot(paths, bare.blobs, skipped, symbols, _edge_columns(edges, numbers), packed)
+
+
+def pack_snapshot(snapshot: Snapshot) -> bytes:
+    """Return a snapshot as bytes; `unpack_snapshot` is the inverse."""
+    symbols, edges = snapshot.symbols, snapshot.edges
+    outline = {
+        "paths": snapshot.paths,
+        "blobs": snapshot.blobs,
+        "skipped": snapshot.skipped,
+        "symbols": [symbols.starts, symbols.kinds, symbols.qualnames, symbols.firsts, symbols.lasts, symbols.signatures, symbols.docs],
+        "texts": edges.texts,
+    }
+    columns = [edges.kind.tobytes(), _bytes(edges.src), _bytes(edges.dst), _bytes(edges.evidence), edges.weight.tobytes()]
+    return join_sections([*map(_compressed, (_json(outline), *columns)), snapshot.packed_words])
+
+
+def unpack_snapshot(payload: bytes) -> Snapshot:
+    """Return the snapshot that was packed. Raises StorageError when the payload is damaged."""
+    try:
+        *sections, words = split_sections(payload)
+        first, kind, src, dst, evidence, weight = map(zlib.decompress, sections)
+        outline = json.loads(first)
+        return Snapshot(
+            paths=outline["paths"],
+            blobs=outline["blobs"],
+            skipped=outline["skipped"],
+            symbols=SymbolColumns(*outline["symbols"]),
+            edges=EdgeColumns(
+                kind=np.frombuffer(kind, np.uint8),
+                src=_numbers(src),
+                dst=_numbers(dst),
+                weight=np.frombuffer(weight, "<f4"),
+                evidence=_numbers(evidence),
+                texts=outline["texts"],
+            ),
+            packed_words=words,
+        )
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise _damaged(error) from error
+
+
+def kind_numbers(kinds: Iterable[EdgeKind] | None) -> list[int]:
+    """Return the numbers edges carry for these kinds; all of them for None."""
+    return list(range(len(_KINDS))) if kinds is None else [_KINDS.index(kind) for kind in kinds]
+
+
+def kind_named(number: int) -> EdgeKind:
+    """Return the kind with this number."""
+    return _KINDS[number]
+
+
+def _edge_columns(edges: Sequence[Edge], numbers: Mapping[str, int]) -> EdgeColumns:
+    texts: dict[str, int] = {}
+    order = {kind: number for number, kind in enumerate(_KINDS)}
+    return EdgeColumns(
+        kind=np.array([order[edge.kind] for edge in edges], np.uint8),
+        src=np.array([numbers[edge.src] for edge in edges], "<u4"),
+        dst=np.array([numbers[edge.dst] for edge in edges], "<u4"),
+        weight=np.array([edge.weight for edge in edges], "<f4"),
+        evidence=np.array([texts.setdefault(edge.evidence, len(texts)) for edge in edges], "<u4"),
+        texts=list(texts),
+    )
+
+
+def _pack_words(files: Sequence[Sequence[Mapping[str, int]]]) -> bytes:
+    """Return the words of all nodes as sections: each file's own first, then those of all symbols."""
+    own = [parts[0] if parts else {} for parts in files]
+    rows = [*own, *(row for parts in files for row in parts[1:])]
+    numbers: dict[str, int] = {}
+    words = [numbers.setdefault(word, len(numbers)) for row in rows for word in row]
+    counts = [count for row in rows for count in row.values()]
+    starts = np.cumsum([0, *map(len, rows)])
+    return join_sections(map(_compressed, (_json(list(numbers)), *(_bytes(np.array(part, "<u4")) for part in (starts, words, counts)))))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _bytes(numbers: Numbers) -> bytes:
+    return numbers.astype("<u4").tobytes()
+
+
+def _numbers(raw: bytes) -> Numbers:
+    return cast(Numbers, np.frombuffer(raw, "<u4"))
+
+
+def _compressed(raw: bytes) -> bytes:
+    return zlib.compress(raw, LEVEL)
+
+
+def _damaged(error: Exception) -> StorageError:
+    return StorageError(f"a stored snapshot is damaged ({error}); run `backstory cache clear` and try again")
