@@ -49,13 +49,21 @@ def build_graph(
     try:
         commits = _timed(seconds, "paths", lambda: read_paths(mirror, store, at, report=tell))
         lines = _timed(seconds, "lines", lambda: read_lines(mirror, store, at, report=tell)) if "lines" in tiers else 0
-        graph = RepoGraph(mirror, store, at, report=tell)
+        parsing = _Watched(tell)
+        graph = RepoGraph(mirror, store, at, report=parsing)
         if "code" in tiers:
             _timed(seconds, "code", lambda: graph.code)
     except BaseException:
         store.close()
         raise
-    graph.built = Built(fetched=fetched, commits=commits, commits_with_lines=lines, seconds=seconds)
+    graph.built = Built(
+        fetched=fetched,
+        commits=commits,
+        commits_with_lines=lines,
+        files_parsed=parsing.done.get("parsing", 0),
+        linked="linking" in parsing.done,
+        seconds=seconds,
+    )
     log.info("graph.built at=%s commits=%d lines=%d seconds=%.2f", at, commits, lines, sum(seconds.values()))
     return graph
 
@@ -139,6 +147,18 @@ def _damage_told(mirror: Mirror) -> Iterator[None]:
         raise StorageError(
             f"the mirror {str(mirror.path)!r} cannot be read ({error}); run `backstory cache clear` and try again"
         ) from error
+
+
+class _Watched:
+    """A `Report` that hands on what it is told and keeps how far each phase came."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.done: dict[str, int] = {}
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        self.done[phase] = done
+        self._report(phase, done, total)
 
 
 def _silent(phase: str, done: int, total: int | None) -> None:

@@ -66,12 +66,13 @@ class Built:
     commits: int = 0
     commits_with_lines: int = 0
     files_parsed: int = 0
+    linked: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def did_work(self) -> bool:
-        """Whether anything was fetched, read or parsed."""
-        return bool(self.fetched or self.commits or self.commits_with_lines or self.files_parsed)
+        """Whether anything was fetched, read, parsed or linked."""
+        return bool(self.fetched or self.commits or self.commits_with_lines or self.files_parsed or self.linked)
 
 
 class RepoGraph:
@@ -239,8 +240,7 @@ class RepoGraph:
             "co_changed": self._count_pairs(changes),
             **{kind: len(found) for kind, found in self._message_edges.items()},
         }
-        for edge in self.code.edges():
-            edges[edge.kind] = edges.get(edge.kind, 0) + 1
+        edges.update(self.code.edge_counts().items())
         return Counts(commits=len(self), files=len(self._files), symbols=len(self.code.symbols()), edges=dict(sorted(edges.items())))
 
     @cached_property
@@ -377,9 +377,7 @@ class RepoGraph:
                 found += self.co_changed(path)
             if "renamed_from" in kinds:
                 found += [Edge("renamed_from", path, name) for name in self._lineage.names(path)[1:]]
-        for direction in ("out", "in"):
-            found += self.code.neighbours(node, kinds, direction)
-        return found
+        return [*found, *self.code.neighbours(node, kinds, "out"), *self.code.neighbours(node, kinds, "in")]
 
     def _edges_at_commit(self, node: str, kinds: Sequence[EdgeKind]) -> list[Edge]:
         oid, number = Oid(node), self._ids[node]
