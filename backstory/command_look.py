@@ -44,7 +44,8 @@ def index(face: Face, repo: Path, at: str | None, as_json: bool) -> None:
         return face.give({"at": subject.at, **numbers, "seconds": seconds, "done": worked})
     face.say(f"{counts.commits:,} commits, {counts.files:,} files, {counts.symbols:,} symbols at {subject.at[:12]}")
     for kind, count in edges.items():
-        face.say(f"  {count:>9,}  {kind}")
+        if count:
+            face.say(f"  {count:>9,}  {kind}")
     face.say(f"{'indexed' if worked else 'nothing to do'}, {seconds:.1f} s", style="dim")
     return None
 

@@ -70,7 +70,7 @@ def summary(
     if len(whole) <= SUMMARY_CHARS:
         return whole
     # Cut at the end of a line: every code span is closed on the line it begins on.
-    return whole[:SUMMARY_CHARS].rpartition("\n")[0] + "\n\nThe rest was left out.\n"
+    return whole[:SUMMARY_CHARS].rpartition("\n")[0].rstrip() + "\n\nThe rest was left out.\n"
 
 
 def _suspect(suspect: Suspect, commits: Mapping[Oid, Commit]) -> str:

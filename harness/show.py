@@ -6,14 +6,16 @@ by the face that prints them, the object leaves as ASCII, and in the hand-over i
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from backstory.agent.runs import FixRequest, Outcome, RunSummary
 from backstory.agent.trace import Event, Json
 from backstory.agent.types import Blamed, Solution, Suspect
 from backstory.graph.types import Evidence, Location
 from backstory.harness.untrusted import code_span, fenced, one_line
 from backstory.prompts import render
+
+if TYPE_CHECKING:  # it brings the whole agent along, which `locate` does not need
+    from backstory.agent.runs import FixRequest, Outcome, RunSummary
 
 SCHEMA_VERSION: Final = 1  # of every JSON object made here; a field that goes or changes its meaning raises it
 SHORT_OID: Final = 12  # digits of a commit shown to a person; unique in any repository seen so far
@@ -38,7 +40,7 @@ class Line:
     style: str = ""
 
 
-def outcome_lines(outcome: Outcome) -> list[Line]:
+def outcome_lines(outcome: "Outcome") -> list[Line]:
     """Return the result of a run for a person: the verdict first, then the patch, then the evidence."""
     solution = outcome.solution
     lines = [
@@ -72,7 +74,7 @@ def outcome_lines(outcome: Outcome) -> list[Line]:
     return lines
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Json]:
+def outcome_json(outcome: "Outcome") -> dict[str, Json]:
     """Return the result of a run as one object; docs/output.md describes its fields."""
     solution, patch = outcome.solution, outcome.solution.patch
     return {
@@ -113,7 +115,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Json]:
     }
 
 
-def story_lines(run_id: str, events: Sequence[Event], outcome: Outcome | None) -> list[Line]:
+def story_lines(run_id: str, events: Sequence[Event], outcome: "Outcome | None") -> list[Line]:
     """Return what happened in a run, event by event, and what it came to."""
     lines = [Line(f"run {run_id}", "bold")]
     lines += [Line(f"{event.at[11:19]}  {_told(event)}") for event in events if event.kind != "finished"]
@@ -122,7 +124,7 @@ def story_lines(run_id: str, events: Sequence[Event], outcome: Outcome | None) -
     return [*lines, Line(), *outcome_lines(outcome)]
 
 
-def story_json(run_id: str, events: Sequence[Event], outcome: Outcome | None) -> dict[str, Json]:
+def story_json(run_id: str, events: Sequence[Event], outcome: "Outcome | None") -> dict[str, Json]:
     """Return everything recorded of a run as one object."""
     return {
         "schema": SCHEMA_VERSION,
@@ -132,13 +134,13 @@ def story_json(run_id: str, events: Sequence[Event], outcome: Outcome | None) ->
     }
 
 
-def summary_line(run: RunSummary) -> str:
+def summary_line(run: "RunSummary") -> str:
     """Return one run as one line: id, state, blamed commit, title and repository."""
     blamed = short(run.blamed) if run.blamed else "-" * SHORT_OID
     return f"{run.id}  {run.state:<11}  {blamed}  {one_line(run.title, limit=60)}  ({one_line(run.repo)})"
 
 
-def summary_json(run: RunSummary) -> dict[str, Json]:
+def summary_json(run: "RunSummary") -> dict[str, Json]:
     """Return one run of `backstory runs --json`."""
     return {
         "run": run.id,
@@ -151,7 +153,7 @@ def summary_json(run: RunSummary) -> dict[str, Json]:
     }
 
 
-def handover(request: FixRequest, outcome: Outcome) -> str:
+def handover(request: "FixRequest", outcome: "Outcome") -> str:
     """Return the Markdown that a person or any model needs to go on from a run; foreign text is quoted so that it stays quoted."""
     solution = outcome.solution
     check = solution.check or request.check
