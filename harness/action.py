@@ -59,7 +59,7 @@ def summary(
     """Return the job summary. commits: what the suspects' ids mean."""
     parts = [
         "## Backstory: where to look",
-        f"{code_span(title)} at {code_span(at[:12])}. Found from the repository's code and history alone; nothing of it was run.",
+        f"For {code_span(title)} at {code_span(at[:12])}. Found from the repository's code and history alone; nothing of it was run.",
         "### Places",
         _numbered(f"{code_span(_place(place))}{_reasons(place.why)}" for place in places[:ROWS]) or "No place matches the text.",
         "### Commits to suspect",

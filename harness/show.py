@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # it brings the whole agent along, which `locate` does not ne
 SCHEMA_VERSION: Final = 1  # of every JSON object made here; a field that goes or changes its meaning raises it
 SHORT_OID: Final = 12  # digits of a commit shown to a person; unique in any repository seen so far
 LISTED: Final = 5  # suspects and places in a summary: what a person looks at before giving up
+ROW_CHARS: Final = 300  # of one entry of a list; what is longer is in the JSON
 HANDED_OVER: Final = 15  # suspects, places and attempts in a hand-over: enough to go on without Backstory
 HANDED_OVER_CHARS: Final = 20_000  # of issue or diff in a hand-over, so that it fits a model's window beside the code
 
@@ -258,7 +259,7 @@ def _handover_blamed(blamed: Blamed | None) -> str:
 
 def _section(title: str, rows: Iterable[str]) -> list[Line]:
     """Return a titled list, or nothing when there are no rows."""
-    lines = [Line(f"  {one_line(row, limit=300)}") for row in rows]
+    lines = [Line("  " + " ".join(row.splitlines())[:ROW_CHARS]) for row in rows]
     return [Line(), Line(title, "bold"), *lines] if lines else []
 
 

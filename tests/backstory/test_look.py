@@ -131,7 +131,7 @@ def test_the_action_writes_a_summary(cli, repo, tmp_path):
     ended = cli("action", "--repo", repo.root, **environ)
     assert (ended.exit_code, ended.out) == (0, "summary written for issue #5\n")
     written = (tmp_path / "summary.md").read_text()
-    assert written.startswith("before\n## Backstory: where to look\n\n`::error::parse_date fails @everyone` at ")
+    assert written.startswith("before\n## Backstory: where to look\n\nFor `::error::parse_date fails @everyone` at ")
     assert "`src/dates.py:1-2 parse_date`" in written
     assert "`parse_date: accept blanks`" in written
     missing = cli("action", "--repo", repo.root)

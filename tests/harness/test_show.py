@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from backstory.agent import types  # pytest would collect `Tested`, were it a name here
 from backstory.agent.budget import Budget
 from backstory.agent.runs import FixRequest, Outcome, RunSummary
 from backstory.agent.trace import Event
-from backstory.agent.types import Blamed, Solution, Suspect, Tested, Tried
+from backstory.agent.types import Blamed, Solution, Suspect, Tried
 from backstory.errors import ExitCode
 from backstory.graph.types import Evidence, Location, Span
 from backstory.harness.show import handover, outcome_json, outcome_lines, story_json, story_lines, summary_json, summary_line
@@ -30,7 +31,7 @@ def solution(**changes):
             check="pytest tests/test_dates.py",
             scope=("tests/test_dates.py",),
             blamed=Blamed(GUILTY, "parse: faster", "Ada", "2024-01-02T03:04:05+00:00", "confirmed", (GUILTY,), WHY),
-            tested=(Tested(GUILTY, "bad", ""), Tested("d" * 40, "good", "")),
+            tested=(types.Tested(GUILTY, "bad", ""), types.Tested("d" * 40, "good", "")),
             tried=(Tried("undo", "undo the guilty hunks", 2, "verified", ""),),
             suspects=(Suspect(GUILTY, 0.75, WHY),),
             locations=(Location("dates.py", Span(1, 3), "dates.py:parse", 0.9, WHY),),
