@@ -4,8 +4,6 @@ A path is any bytes but NUL; those that are not UTF-8 become surrogate escapes, 
 only read, so it is decoded as well as can be and never holds a surrogate.
 """
 
-import codecs
-
 from backstory.graph.types import RepoPath
 
 
@@ -22,13 +20,13 @@ def path_bytes(path: str) -> bytes:
 def message_text(raw: bytes, declared: bytes = b"") -> str:
     """Return a commit message or an author's name as text.
 
-    declared: the commit's `encoding` header, or empty. What it says is tried first, then UTF-8, then Latin-1, which takes any bytes.
+    declared: the commit's `encoding` header, or empty. Git has already recoded to UTF-8 what it could, so that is tried first, then what the
+    header says, then Latin-1, which takes any bytes.
     """
-    for name in (declared.decode("ascii", "ignore"), "utf-8"):
+    for name in ("utf-8", declared.decode("ascii", "ignore") or "latin-1"):
         try:
-            if name and codecs.lookup(name)._is_text_encoding:  # the header may name "zip" or "hex", which Python also calls codecs
-                return _plain(raw.decode(name))
-        except (LookupError, UnicodeError, ValueError):
+            return _plain(raw.decode(name))
+        except (LookupError, UnicodeError, ValueError):  # an unknown name, or one of Python's codecs that is no text encoding ("zip")
             continue
     return _plain(raw.decode("latin-1"))
 

@@ -29,7 +29,7 @@ PATH_TIER = (
     "log",
     "--topo-order",
     "--reverse",
-    "--encoding=none",
+    "--encoding=UTF-8",
     "--raw",
     "-z",
     "--no-abbrev",

@@ -1,0 +1,167 @@
+"""Building: in tiers, only what is missing, after a kill as well, and two at once."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from backstory.errors import StorageError, UserError
+from backstory.graph.build import build_graph
+from backstory.graph.mirror import open_mirror, open_source
+from backstory.graph.past import Past
+from backstory.graph.repograph import RepoGraph
+from backstory.graph.store import Store
+from backstory.graph.types import Oid, RepoPath
+from repos import Repo
+
+PATHS, LINES, ALL = frozenset({"paths"}), frozenset({"paths", "lines"}), frozenset({"paths", "lines", "code"})
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = Repo(tmp_path / "repo")
+    for number in range(6):
+        repo.commit(f"change {number}", {"app.py": "".join(f"def f{line}(): return {number}\n" for line in range(number + 1))})
+    return repo
+
+
+def built(repo: Repo, tmp_path: Path, tiers=LINES, at: str | None = None) -> RepoGraph:
+    return build_graph(open_source(repo.root), Oid(at or repo.head), cache_dir=tmp_path / "cache", tiers=tiers)
+
+
+def test_the_path_tier_comes_without_lines_and_they_can_follow(repo, tmp_path):
+    """After the path tier every commit has its paths and no hunks; the line tier adds them and reads nothing else again."""
+    graph = built(repo, tmp_path, PATHS)
+    assert (graph.built.fetched, graph.built.commits, graph.built.commits_with_lines) == (True, 6, 0)
+    assert [change.hunks for change in graph.commit(Oid(repo.head)).changes] == [None]
+    graph = built(repo, tmp_path, LINES)
+    assert (graph.built.fetched, graph.built.commits, graph.built.commits_with_lines) == (False, 0, 6)
+    assert graph.commit(Oid(repo.head)).changes[0].size == 11
+
+
+def test_a_second_run_does_no_work(repo, tmp_path):
+    """Nothing is fetched, read or parsed twice."""
+    first = built(repo, tmp_path, ALL)
+    assert first.built.did_work and first.built.files_parsed == 1
+    assert not built(repo, tmp_path, ALL).built.did_work
+
+
+def test_only_new_commits_are_read(repo, tmp_path):
+    """Two commits later two are read; for an older commit nothing is."""
+    older = repo.head
+    built(repo, tmp_path)
+    repo.commit("new 1", {"b.py": ""})
+    repo.commit("new 2", {"b.py": "x = 1\n"})
+    graph = built(repo, tmp_path)
+    assert (graph.built.commits, graph.built.commits_with_lines) == (2, 2)
+    graph = built(repo, tmp_path, at=repo.git("rev-parse", f"{older}~2"))
+    assert (graph.built.commits, graph.built.commits_with_lines, len(graph)) == (0, 0, 4)
+
+
+def test_branches_that_share_a_past_are_read_once(repo, tmp_path):
+    """A second branch costs its own commits only, and each graph sees its own branch."""
+    main = built(repo, tmp_path)
+    repo.git("checkout", "-q", "-b", "side", "HEAD~3")
+    repo.commit("side", {"side.py": ""})
+    side = built(repo, tmp_path)
+    assert side.built.commits == 1 and len(side) == 4 and len(main) == 6
+    assert side.at not in built(repo, tmp_path, at=main.at)
+
+
+def _build_forever(path: str, at: str, cache: str, ready) -> None:
+    """Build in small batches, and stop dead after the second."""
+    import backstory.graph.build as build
+
+    build.BATCH_COMMITS = 2
+    seen = 0
+
+    def report(phase: str, done: int, total: int | None) -> None:
+        nonlocal seen
+        if phase in ("history", "lines"):
+            seen += 1
+            if seen == 2 + ready:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    build.build_graph(open_source(Path(path)), Oid(at), cache_dir=Path(cache), tiers=LINES, report=report)
+
+
+@pytest.mark.parametrize("later", [0, 2])
+def test_a_killed_build_goes_on_where_it_stopped(repo, tmp_path, later):
+    """After `kill -9` in either tier what was stored is kept, and the next build reads the rest only."""
+    at, cache = repo.head, tmp_path / "cache"
+    process = multiprocessing.get_context("spawn").Process(target=_build_forever, args=(str(repo.root), at, str(cache), later))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    graph = built(repo, tmp_path)
+    assert 0 < graph.built.commits + graph.built.commits_with_lines < 12
+    whole = build_graph(open_source(repo.root), Oid(at), cache_dir=tmp_path / "fresh", tiers=LINES)
+    assert [graph.commit(oid) for oid in graph.order()] == [whole.commit(oid) for oid in whole.order()]
+
+
+def _build_at_once(path: str, at: str, cache: str) -> int:
+    return build_graph(open_source(Path(path)), Oid(at), cache_dir=Path(cache), tiers=LINES).built.commits
+
+
+def test_two_builds_at_once_share_the_work(repo, tmp_path):
+    """Of several processes that build one repository together, one reads each commit and all get the graph."""
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        read = pool.starmap(_build_at_once, [(str(repo.root), repo.head, str(tmp_path / "cache"))] * 3)
+    assert sorted(read) == [0, 0, 6]
+
+
+def test_progress_is_told_with_totals(repo, tmp_path):
+    """Each tier says how far it is of how much."""
+    told: list[tuple[str, int, int | None]] = []
+    source = open_source(repo.root)
+    build_graph(source, Oid(repo.head), cache_dir=tmp_path / "cache", tiers=LINES, report=lambda *what: told.append(what))
+    assert ("history", 6, 6) in told and ("lines", 6, 6) in told and told[0][0] == "mirror"
+
+
+def test_a_damaged_store_is_told(repo, tmp_path):
+    """A store that is no database is a StorageError with the remedy, and so is a mirror that lost its objects."""
+    graph = built(repo, tmp_path)
+    store, mirror = graph.store.path, graph.mirror.path
+    graph.close()
+    for extra in store.parent.glob("graph.db-*"):
+        extra.unlink()
+    store.write_bytes(b"x" * 8192)
+    with pytest.raises(StorageError, match="backstory cache clear"):
+        built(repo, tmp_path)
+    store.unlink()
+    for thing in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
+        thing.unlink()
+    with pytest.raises(StorageError, match="backstory cache clear"):
+        built(repo, tmp_path)
+
+
+def test_an_unindexed_commit_is_told(repo, tmp_path):
+    """A graph cannot be pinned where the history was not read."""
+    mirror = open_mirror(open_source(repo.root), Oid(repo.head), cache_dir=tmp_path / "cache")
+    with pytest.raises(UserError, match="not indexed"):
+        RepoGraph(mirror, Store(tmp_path / "empty.db"), Oid(repo.head))
+
+
+def test_a_shallow_history_is_built_up_to_its_cut(repo, tmp_path):
+    """The commit at the cut counts as a root: it has no parents, and adds every file there was."""
+    repo.git("clone", "-q", "--depth=2", repo.root.as_uri(), str(tmp_path / "shallow"))
+    graph = build_graph(open_source(tmp_path / "shallow"), Oid(repo.head), cache_dir=tmp_path / "cache", tiers=LINES)
+    assert graph.shallow and len(graph) == 2
+    last = graph.order()[-1]
+    assert graph.parents(last) == () and graph.commit(last).changes[0].status == "added"
+    assert {oid for _, oid in graph.origin(RepoPath("app.py"))} <= set(graph.order())
+    assert graph.diff(last).startswith(b"diff --git")
+
+
+def test_saving_again_what_is_stored_changes_nothing(repo, tmp_path):
+    """Commits already stored are left alone, so that batches may overlap."""
+    graph = built(repo, tmp_path)
+    rows = graph.store.rows("SELECT * FROM commits")
+    commits = [graph.commit(oid) for oid in reversed(graph.order())]
+    from backstory.graph.history import PathCommit
+
+    again = [PathCommit(one.oid, one.parents, one.author, 0, 0, "other", "", one.changes) for one in commits]
+    Past(graph.store).save_commits(again)
+    assert graph.store.rows("SELECT * FROM commits") == rows
