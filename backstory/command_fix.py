@@ -132,11 +132,16 @@ def resume(
     given = {"budget_seconds": budget_seconds, "budget_steps": budget_steps, "budget_tokens": budget_tokens}
     from_flags(given)  # refuses what is out of range
     from backstory.agent.budget import Budget
+    from backstory.agent.runs import open_run
     from backstory.agent.runs import resume as go_on
 
     budget = Budget(budget_seconds, budget_steps, budget_tokens) if any(value is not None for value in given.values()) else None
     with face.screen() as screen:
-        outcome = go_on(run, state_dir=face.folders().state, report=screen.report, budget=budget, on_event=_streaming(face, as_jsonl))
+        state, write = face.folders().state, _streaming(face, as_jsonl)
+        ended = open_run(state, run)[2] is not None and budget is None
+        outcome = go_on(run, state_dir=state, report=screen.report, budget=budget, on_event=write)
+    if ended and write is not None:
+        write(open_run(state, run)[1][-1])
     return _deliver(face, outcome, out=out, as_json=as_json, as_jsonl=as_jsonl)
 
 
@@ -222,7 +227,7 @@ def _deliver(face: Face, outcome: "Outcome", *, out: Path | None, as_json: bool,
     from backstory.harness.show import outcome_json, outcome_lines
 
     if out is not None and outcome.solution.patch is not None:
-        out.write_bytes(outcome.solution.patch.diff)
+        _write_patch(out, outcome.solution.patch.diff, outcome.run_id)
     if as_json:
         face.give(outcome_json(outcome))
     elif not as_jsonl:
@@ -230,7 +235,18 @@ def _deliver(face: Face, outcome: "Outcome", *, out: Path | None, as_json: bool,
     return int(outcome.exit_code)
 
 
+def _write_patch(out: Path, diff: bytes, run_id: str) -> None:
+    from backstory.errors import StorageError
+
+    try:
+        out.write_bytes(diff)
+    except OSError as error:
+        raise StorageError(f"cannot write {str(out)!r}: {error.strerror}; `backstory show {run_id} --patch` prints the patch") from error
+
+
 def _streaming(face: Face, as_jsonl: bool) -> "Callable[[Event], None] | None":
+    """Return what writes each event as a line, or None if that was not asked for."""
+
     def write(event: "Event") -> None:
         face.out.write(event.to_line().decode("ascii"))
         face.out.flush()

@@ -57,8 +57,12 @@ def talk(command: F) -> F:
 
     def verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
         context.find_object(Face).verbose |= value  # type: ignore[union-attr]
+        if value:
+            import logging
 
-    command = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=verbose, help="Say more, and show tracebacks.")(
-        command
-    )
+            logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")  # to standard error
+
+    command = click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=verbose, help="Log what is done, and show tracebacks."
+    )(command)
     return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=quiet, help="No progress on standard error.")(command)

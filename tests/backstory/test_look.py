@@ -1,6 +1,11 @@
 """`index`, `locate`, `doctor` and the Action's command, on real repositories, in processes of their own."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
 
 import pytest
 from command import CommandLine
@@ -104,6 +109,33 @@ def test_a_cut_history_and_submodules_are_said(cli, repo, tmp_path):
     repo.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", f"file://{repo.root}", "lib/other")
     repo.commit("add a submodule")
     assert "backstory: submodules are not entered: lib/other\n" in cli("index", "--repo", repo.root).err
+
+
+@pytest.mark.parametrize(
+    ("environ", "moves", "colours"), [({}, True, True), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, False, False)]
+)
+def test_a_terminal_gets_bars_and_a_dumb_one_gets_lines(cli, repo, environ, moves, colours):
+    """On a terminal the phases move in place; NO_COLOR takes the colours, TERM=dumb the movement as well."""
+    ours, theirs = pty.openpty()
+    argv, environ = cli.argv("index", "--repo", repo.root), {**cli.environ, "TERM": "xterm", **environ}
+    with subprocess.Popen(argv, env=environ, cwd=cli.home, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = _all_of(ours)
+        out = process.stdout.read()
+    assert process.returncode == 0 and b"3 commits" in out and b"\x1b" not in out
+    assert "history" in shown
+    assert ("\x1b[?25l" in shown) == moves
+    assert bool(re.search(r"\x1b\[[0-9;]*m", shown)) == colours
+
+
+def _all_of(terminal):
+    """Return what was written to a terminal until the other side closed it."""
+    said = b""
+    with contextlib.suppress(OSError):  # Linux says EIO then
+        while chunk := os.read(terminal, 65536):
+            said += chunk
+    os.close(terminal)
+    return said.decode()
 
 
 def test_nothing_the_repository_names_is_run(cli, repo):
