@@ -10,7 +10,7 @@ changed are taken from it, stretches that both changed alike are taken once. A s
    base `if n > limit:`, ours `if count > limit:`, theirs `if n >= limit:` give `if count >= limit:`.
 
 What is left is a conflict. Two rules differ from git on purpose. Edits that touch but share no line do not conflict here (git wants an unchanged
-line between them). Line endings and the missing newline at the end of a file are merged as facts of the whole file, not as part of each line, so
+line between them), unless both add a same line there. Line endings and the missing newline at the end of a file are merged as facts of the whole file, not as part of each line, so
 that a file converted to CRLF since still takes an old change.
 
 Nothing is read or written; bytes come in and go out, and no encoding is assumed beyond ASCII for the white space.
@@ -151,14 +151,14 @@ class _Layout:
 
 def _merged_layout(base: bytes, ours: bytes, theirs: bytes) -> _Layout:
     closed = [version.endswith(b"\n") if version else None for version in (base, ours, theirs)]
-    ends = [_line_end(version) for version in (base, ours, theirs)]
+    ends = [line_end(version) for version in (base, ours, theirs)]
     mixed = b"" in ends
     end = b"\n" if mixed else _merged_fact(ends[0], ends[1], ends[2], otherwise=b"\n")
     return _Layout(end, _merged_fact(closed[0], closed[1], closed[2], otherwise=True), mixed)
 
 
-def _line_end(text: bytes) -> bytes | None:
-    """Return what ends the lines of `text`: None when it has no line end to tell by, empty when it mixes them."""
+def line_end(text: bytes) -> bytes | None:
+    """Return what ends the lines of `text` (LF or CRLF): None when it has no line end to tell by, empty when it mixes them."""
     feeds, pairs = text.count(b"\n"), text.count(b"\r\n")
     if (pairs and feeds != pairs) or text.endswith(b"\r"):  # a CR that ends the file ends no line
         return b""
@@ -245,7 +245,7 @@ class _Three:
 def _merge_lines(versions: "_Three", *, deeper: bool) -> Iterator[_Part]:
     """Yield the merge part by part. deeper: whether indentation may still be tried; a re-indented stretch is not re-indented again."""
     base, at = versions.base, 0
-    regions = _regions(diff(base, versions.ours), diff(base, versions.theirs))
+    regions = _once(_regions(diff(base, versions.ours), diff(base, versions.theirs)), versions)
     for group in _moved_together(regions, versions) if deeper else [[region] for region in regions]:
         start, stop = group[0].places[0][0], group[-1].places[0][1]
         yield _Part(base[at:start], None, ((0, 0), (0, 0), (0, 0)))
@@ -259,6 +259,20 @@ def _merge_lines(versions: "_Three", *, deeper: bool) -> Iterator[_Part]:
             yield _settle(region, versions.at(region), deeper=deeper)
         at = stop
     yield _Part(base[at:], None, ((0, 0), (0, 0), (0, 0)))
+
+
+def _once(regions: Sequence[_Region], versions: _Three) -> list[_Region]:
+    """Join touching regions of different sides in which both add a same line: most likely one addition, seen at two places."""
+    out: list[_Region] = []
+    for region in regions:
+        if out and out[-1].places[0][1] == region.places[0][0]:
+            ours, theirs = (versions.at(one) for one in (out[-1], region))
+            added = [{line for line in (*three.ours, *three.theirs) if line.strip()} - set(three.base) for three in (ours, theirs)]
+            if added[0] & added[1]:
+                out[-1] = _spanning([out[-1], region])
+                continue
+        out.append(region)
+    return out
 
 
 def _settle(region: _Region, versions: _Three, *, deeper: bool) -> _Part:

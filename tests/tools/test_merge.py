@@ -129,6 +129,14 @@ def test_edits_of_neighbouring_lines_do_not_conflict():
     assert clean("a\nb\n", "a\n", "a\nb\nc\n") == "a\nc\n"
 
 
+def test_one_addition_seen_at_two_places_is_not_made_twice():
+    """Both sides add the same function, but one also changed the line next to it: nothing comes out doubled."""
+    ours = "a\ndef f():\n    return 1\nb\n"
+    theirs = "a\ndef f():\n    return 1\nB\n"
+    merged = merge(b"a\nb\n", ours.encode(), theirs.encode())
+    assert merged.text.count(b"def f") == 1
+
+
 @pytest.mark.parametrize(
     ("base", "ours", "theirs", "expected"),
     [
