@@ -7,6 +7,7 @@ a local fetch. `tools/workspace.py` builds worktrees on this runner.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -46,17 +47,26 @@ _NEUTRAL = {
     "commit.gpgSign": "false",
 }
 COMPLAINT_LINES = 50  # of a long fetch, what is kept to say why it failed
+_LINE_ENDS = re.compile(r"[\r\n]+")
+_MARKED = re.compile(r"(?:remote: )*(?:fatal|error): ")
 # What can no longer be written where something is kept: one message, one exit code.
 _DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system", "file too large")
 
 
 class GitError(Exception):
-    """A git command failed; `stderr` is what it said. Callers map it to a `UserError` where the user can do something about it."""
+    """A git command failed; `stderr` is all it said, `complaint` the one line that matters. Callers map it to a `UserError` where the user can do something about it."""
 
     def __init__(self, arguments: Sequence[str], exit_code: int, stderr: str) -> None:
-        super().__init__(f"git {' '.join(arguments[:3])}: exit {exit_code}: {stderr.strip()}")
         self.exit_code = exit_code
         self.stderr = stderr
+        super().__init__(f"git {' '.join(arguments[:3])}: exit {exit_code}: {self.complaint}")
+
+    @property
+    def complaint(self) -> str:
+        """One line: the first that git marked as an error, or the first it said."""
+        lines = [line.strip() for line in _LINE_ENDS.split(self.stderr) if line.strip()]
+        marked = [line for line in lines if _MARKED.match(line)]
+        return _MARKED.sub("", (marked or lines or ["git said nothing"])[0])
 
 
 def git_program() -> str:

@@ -206,13 +206,12 @@ def _make(mirror: Mirror) -> None:
     if attributes.is_file():
         return
     try:
-        mirror.path.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(mirror.path, ignore_errors=True)  # half made, by a process that was killed or a disk that was full
+        mirror.path.mkdir(parents=True)
         mirror.git.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(mirror.path))
         attributes.parent.mkdir(exist_ok=True)
         _write(attributes, NO_CONVERSION)
-    except OSError as error:
-        raise _unwritable(mirror, error) from error
-    except GitError as error:
+    except (OSError, GitError) as error:
         raise _unwritable(mirror, error) from error
 
 
@@ -240,7 +239,7 @@ def _fetch(mirror: Mirror, source: Source, at: Oid, reach: Ancestry, report: Rep
         try:
             git.follow(*arguments, stage.as_uri(), *wanted, said=lambda line: _progress(line, report))
         except GitError as error:
-            raise UserError(f"history incomplete: {_first_complaint(error)}; {REMEDY_INCOMPLETE}") from error
+            raise UserError(f"history incomplete: {error.complaint}; {REMEDY_INCOMPLETE}") from error
     if reach.commits >= COMMIT_GRAPH_FROM:
         mirror.git.run("commit-graph", "write", "--reachable", "--no-progress", allowed=(0, 1, 128))  # it only makes later reads faster
     report("mirror", reach.commits, reach.commits)
@@ -297,13 +296,6 @@ def _progress(line: str, report: Report) -> None:
     found = _PERCENT.search(line)
     if found is not None and found[1] in ("Receiving objects", "Resolving deltas"):
         report("mirror: " + found[1].lower(), int(found[2]), int(found[3]))
-
-
-def _first_complaint(error: GitError) -> str:
-    """Return the first line git marked as an error, or its last words."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", error.stderr) if line.strip()]
-    marked = [line for line in lines if re.search(r"\b(fatal|error):", line)]
-    return re.sub(r"^(remote: )*(fatal|error): ", "", (marked or lines or [f"git stopped with {error.exit_code}"])[0])
 
 
 def _child(tree: pygit2.Tree, name: bytes) -> pygit2.Object | None:

@@ -177,6 +177,8 @@ def _storage_error(path: Path, error: Exception) -> StorageError:
         return StorageError(f"no room left to write {place}; free some space or set BACKSTORY_CACHE_DIR to another disk")
     if "readonly" in said or "read-only" in said or "unable to open" in said or isinstance(error, OSError):
         return StorageError(f"cannot write {place}: {error}; make its folder writable or set BACKSTORY_CACHE_DIR")
+    if "disk i/o" in said:
+        return StorageError(f"the disk failed at {place}; see that it has room and is sound, or set BACKSTORY_CACHE_DIR to another one")
     if "locked" in said or "busy" in said:
         return StorageError(f"{place} is in use by another run; wait for it to end and try again")
     return StorageError(f"{place} is damaged ({error}); run `backstory cache clear` and try again")
