@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from backstory.graph.types import Evidence, Oid, RepoPath
+from backstory.graph.types import Evidence, Location, Oid, RepoPath
+from backstory.tools.patch import Patch
 
 
 @dataclass(frozen=True)
@@ -44,4 +46,66 @@ class Proposal:
     title: str
     edits: Mapping[RepoPath, bytes | None]
     size: int
+    why: tuple[Evidence, ...]
+
+
+BlameStatus = Literal["confirmed", "narrowed", "suspected"]
+"""confirmed: the check fails at the commit and passes at its parents; narrowed: one of a few that could not be told apart; suspected: ranked only."""
+
+SolutionStatus = Literal["verified", "unverified", "no_patch"]
+
+
+@dataclass(frozen=True)
+class Blamed:
+    """The commit held responsible. candidates: all that remain possible, this one first; more than one only when `status` is "narrowed"."""
+
+    commit: Oid
+    subject: str
+    author: str
+    when: str
+    status: BlameStatus
+    candidates: tuple[Oid, ...]
+    why: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One commit on which the check ran while history was searched. outcome: "good", "bad" or "skip"; note: why it was skipped, or how it failed."""
+
+    commit: Oid
+    outcome: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One proposal and what became of it. outcome: "verified", "fails the check", "breaks tests", "not judged" ...; note: the detail."""
+
+    kind: str
+    title: str
+    size: int
+    outcome: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What came of an issue, good or bad; everything a person needs to go on from here.
+
+    verified_by: how the patch was verified, in words, or "". scope: the test files that had to keep passing. limit: the budget that stopped the
+    run, or None. reason: why there is no verified patch, or "".
+    """
+
+    status: SolutionStatus
+    patch: Patch | None
+    verified_by: str
+    check: str | None
+    scope: tuple[RepoPath, ...]
+    blamed: Blamed | None
+    tested: tuple[Tested, ...]
+    tried: tuple[Tried, ...]
+    suspects: tuple[Suspect, ...]
+    locations: tuple[Location, ...]
+    limit: str | None
+    reason: str
     why: tuple[Evidence, ...]

@@ -1,0 +1,95 @@
+"""Finds the commit that made a check fail, by running it on past trees in the order that tells most.
+
+The prior comes from the suspects (`backstory.agent.suspects`), the search from `backstory.agent.bisect`; this module says what a verdict on an
+old tree means. A tree on which the check cannot run, runs out of time or fails with *another* exception than at the base is no witness: a test
+that asks for a feature which did not exist yet fails too, and counting that as "bad" would blame the commit that brought the feature.
+"""
+
+from backstory.agent.bisect import Finding, Outcome, bisect
+from backstory.agent.budget import Purse
+from backstory.agent.judge import Judge
+from backstory.agent.question import Question
+from backstory.agent.types import Blamed, BlameStatus, Suspect, Tested
+from backstory.graph.repograph import RepoGraph
+from backstory.graph.types import Evidence, Oid, Report
+from backstory.tools.checks import Verdict
+
+# Candidates handed over when the search could not tell them apart; more is no help to a person.
+CANDIDATES = 10
+
+
+def search_history(
+    graph: RepoGraph, question: Question, suspects: list[Suspect], *, judge: Judge, purse: Purse, report: Report
+) -> tuple[Finding, tuple[Tested, ...]]:
+    """Return what the search found and every commit it tested, in order."""
+    tested: list[Tested] = []
+
+    def test(commit: Oid) -> Outcome:
+        report("search history", len(tested), None)
+        verdict = judge.verdict(commit, question.check, role="history")
+        outcome, note = read_verdict(verdict, question.verdict)
+        tested.append(Tested(commit, outcome, note))
+        return outcome
+
+    finding = bisect(
+        graph.parents,
+        graph.at,
+        {suspect.commit: suspect.probability for suspect in suspects},
+        test,
+        go_on=lambda: purse.spent_out() is None,
+    )
+    return finding, tuple(tested)
+
+
+def read_verdict(verdict: Verdict, at_base: Verdict) -> tuple[Outcome, str]:
+    """Return what a verdict on an old tree says about that commit, and why, given how the check failed at the base."""
+    match verdict.status:
+        case "passed":
+            return "good", "passes"
+        case "failed" if not verdict.failure or not at_base.failure or set(verdict.failure) & set(at_base.failure):
+            return "bad", "fails as at the base"
+        case "failed":
+            return "skip", f"fails otherwise: {', '.join(verdict.failure)}"
+        case _:
+            return "skip", f"{verdict.status}: {verdict.summary}"
+
+
+def blame(graph: RepoGraph, finding: Finding, suspects: list[Suspect]) -> Blamed | None:
+    """Return the commit held responsible: the one found, else the likeliest of those left; None when nothing points at one."""
+    if finding.status == "not_a_regression" or not finding.candidates:
+        return None
+    candidates = tuple(commit for commit, _ in finding.candidates[:CANDIDATES])
+    commit = graph.commit(candidates[0])
+    if finding.status == "found":
+        status: BlameStatus = "confirmed"
+        reason = "the check fails at this commit and passes at its parents"
+    elif finding.status == "narrowed":
+        status = "narrowed"
+        reason = f"one of {len(finding.candidates)} commits that the check cannot tell apart, the likeliest by its history"
+    else:
+        status = "suspected"
+        reason = f"the likeliest of the {len(finding.candidates)} commits left when the search was stopped"
+    why = next((suspect.why for suspect in suspects if suspect.commit == commit.oid), ())
+    return Blamed(
+        commit.oid,
+        commit.subject,
+        commit.author,
+        commit.when.date().isoformat(),
+        status,
+        candidates[:1] if status == "confirmed" else candidates,
+        (Evidence("check", commit.oid, reason), *why),
+    )
+
+
+def read_finding(finding: Finding, tested: tuple[Tested, ...]) -> str:
+    """Return what the search of the history came to, in one clause for a person."""
+    ran = f"{len(tested)} commits tested"
+    match finding.status:
+        case "found":
+            return f"the commit that broke the check was found ({ran})"
+        case "narrowed":
+            return f"the search narrowed it down to {len(finding.candidates)} commits that cannot be told apart ({ran})"
+        case "not_a_regression":
+            return f"not a regression: no tested ancestor passes the check ({ran})"
+        case _:
+            return f"the search of the history was stopped with {len(finding.candidates)} commits left ({ran})"

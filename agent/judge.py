@@ -1,0 +1,171 @@
+"""Runs checks on trees: any commit, or the base with edits, each in a worktree that holds exactly that tree.
+
+The check's own files are laid over every tree before it is checked out, so one test asks the same question of every commit, and nothing an edit
+does to those files can change the answer. Laying over happens on git trees, not on files: what is judged has one tree id, which with the
+command and the environment is the key of the verdict.
+"""
+
+import hashlib
+import itertools
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from backstory.agent.budget import Purse
+from backstory.agent.trace import Codec, Json, Trace
+from backstory.graph.mirror import Mirror
+from backstory.graph.types import Oid, RepoPath
+from backstory.tools.checks import Check, Verdict, run_check, verdict_from_json, verdict_to_json
+from backstory.tools.environment import Environment
+from backstory.tools.limits import Limits
+from backstory.tools.patch import write_tree
+from backstory.tools.sandbox import Sandbox
+from backstory.tools.shell import Mount
+from backstory.tools.verdicts import VerdictCache
+from backstory.tools.workspace import Workspace
+
+
+def _stable(recorded: Json) -> Json:
+    """Return what must recur when a check runs again: the status and each test's outcome, not times or output."""
+    assert isinstance(recorded, Mapping)
+    return {name: recorded[name] for name in ("status", "results")}
+
+
+VERDICT: Codec[Verdict] = Codec(encode=lambda verdict: cast(Json, verdict_to_json(verdict)), decode=verdict_from_json, stable=_stable)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where checks run. bound_at: the path at which the sandbox shows the work tree; mounts: read-only extras such as build outputs."""
+
+    sandbox: Sandbox
+    environment: Environment
+    bound_at: Path
+    mounts: tuple[Mount, ...]
+    limits: Limits
+
+
+class Judge:
+    """Gives verdicts. A context manager: its worktrees live in `work_dir` and are gone afterwards."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        base: Oid,
+        *,
+        overlay: Mapping[RepoPath, bytes],
+        stage: Stage,
+        work_dir: Path,
+        cache: VerdictCache | None,
+        trace: Trace,
+        purse: Purse,
+        workers: int = 1,
+    ) -> None:
+        """overlay: the check's files, laid over every tree. cache: verdicts of earlier runs, or None to run everything. workers: trees at once."""
+        self.base = base
+        self._mirror, self._stage = mirror, stage
+        self._overlay = dict(overlay)
+        self._work_dir, self._cache, self._trace, self._purse, self._workers = work_dir, cache, trace, purse, workers
+        self._stack = ExitStack()
+        self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> "Judge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add_overlay(self, files: Mapping[RepoPath, bytes]) -> None:
+        """Lay `files` over every tree from now on, beside what is laid over already."""
+        self._overlay.update(files)
+
+    def judged_tree(self, tree: Oid) -> Oid:
+        """Return `tree` (or a commit's tree) with the check's files laid over it."""
+        return write_tree(self._mirror, tree, self._overlay)
+
+    def verdict(self, tree: Oid, check: Check, *, role: str, clean: bool = False) -> Verdict:
+        """Return how `check` ends on `tree` (a tree or a commit) with the check's files laid over it.
+
+        role: why it is asked ("base", "history", "proposal", "scope", "clean"), for the trace. clean: in a worktree made for this one verdict and
+        without any remembered verdict.
+        """
+        judged = self.judged_tree(tree)
+        return self._recorded(judged, check, role=role, effect=lambda: self._run(judged, check, clean=clean))
+
+    def verdicts(self, trees: Sequence[Oid], check: Check, *, role: str) -> Iterator[Verdict]:
+        """Yield the verdicts of several trees in their order, running up to `workers` at once; stop early by leaving the iteration."""
+        if self._workers == 1 or len(trees) == 1:
+            for tree in trees:
+                yield self.verdict(tree, check, role=role)
+            return
+        judged = [self.judged_tree(tree) for tree in trees]
+        with ThreadPoolExecutor(self._workers) as pool:
+            running = [pool.submit(self._run, tree, check, clean=False) for tree in judged]
+            try:
+                for tree, future in zip(judged, running, strict=True):
+                    yield self._recorded(tree, check, role=role, effect=future.result)
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _recorded(self, judged: Oid, check: Check, *, role: str, effect: Callable[[], Verdict]) -> Verdict:
+        key: dict[str, Any] = {"role": role, "tree": judged, "command": check.command}
+        self._purse.count_step()
+        return self._trace.step("check", key, effect, VERDICT)
+
+    def _run(self, judged: Oid, check: Check, *, clean: bool) -> Verdict:
+        key = verdict_key(judged, check, self._stage.environment.id)
+        if self._cache is not None and not clean:
+            known = self._cache.get(key)
+            if known is not None:
+                return known
+        with self._fresh_workspace() if clean else self._idle_workspace() as workspace:
+            workspace.checkout(judged)
+            verdict = run_check(
+                check,
+                root=workspace.root,
+                bound_at=self._stage.bound_at,
+                sandbox=self._stage.sandbox,
+                environment=self._stage.environment,
+                limits=self._limits(check),
+                mounts=(*workspace.mounts(self._stage.bound_at), *self._stage.mounts),
+            )
+        if self._cache is not None:
+            self._cache.put(key, verdict)
+        return verdict
+
+    def _limits(self, check: Check) -> Limits:
+        left = self._purse.seconds_left()
+        # One second at least: a check that begins within the budget is cut off by it, not refused.
+        wall_s = check.timeout_s if left is None else max(1.0, min(check.timeout_s, left))
+        return replace(self._stage.limits, wall_s=wall_s)
+
+    @contextmanager
+    def _idle_workspace(self) -> Iterator[Workspace]:
+        """Yield a workspace that is kept for the next tree, so that only changed files are written again."""
+        try:
+            workspace = self._idle.get_nowait()
+        except queue.Empty:
+            workspace = self._stack.enter_context(self._new_workspace())
+        try:
+            yield workspace
+        finally:
+            self._idle.put(workspace)
+
+    @contextmanager
+    def _fresh_workspace(self) -> Iterator[Workspace]:
+        with self._new_workspace() as workspace:
+            yield workspace
+
+    def _new_workspace(self) -> Workspace:
+        return Workspace(self._mirror, self.base, self._work_dir / str(next(self._numbers)))
+
+
+def verdict_key(judged: Oid, check: Check, environment: str) -> str:
+    """Return the name under which a verdict is remembered: tree with overlay, command, environment and time limit."""
+    return hashlib.sha256("\0".join([judged, check.command, environment, f"{check.timeout_s:g}"]).encode()).hexdigest()

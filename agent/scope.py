@@ -1,0 +1,121 @@
+"""Which tests must keep passing, and whether they do.
+
+A repair that makes one check pass may break what other tests hold. The scope of that question is chosen by evidence, in this order, up to a cap:
+the check's own files, the test files of the commits involved (the blamed one and the later ones on the same files), and the tests linked to the
+symbols that the repair changes. It is printed with every verdict, because "nothing else broke" means nothing without it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+from backstory.agent.judge import Judge
+from backstory.graph.repograph import RepoGraph
+from backstory.graph.types import Oid, RepoPath, Span
+from backstory.tools.checks import Check, Verdict
+from backstory.tools.commands import command_for_tests
+from backstory.tools.patch import Patch
+from backstory.tools.unified import PatchHunk, parse_patch
+
+# Test files run beside the check: what a minute allows on a middle-sized project.
+SCOPE_FILES = 20
+# Later commits on the changed files whose tests are taken in, newest first.
+LATER_COMMITS = 30
+
+
+@dataclass(frozen=True)
+class ScopeVerdict:
+    """Whether what passed at the base still passes.
+
+    broke: ids of the tests that passed at the base and no longer do, sorted. held: how many still do. reason: why it could not be judged, or "".
+    """
+
+    files: tuple[RepoPath, ...]
+    broke: tuple[str, ...]
+    held: int
+    reason: str
+
+    @property
+    def holds(self) -> bool:
+        return not self.broke and not self.reason
+
+
+def scope_files(
+    graph: RepoGraph, changed: Mapping[RepoPath, tuple[Span, ...]], *, check_files: Iterable[RepoPath], blamed: Oid | None
+) -> tuple[RepoPath, ...]:
+    """Return the test files to keep passing, most telling first, at most `SCOPE_FILES`. changed: the spans of the base that a repair touches, by path."""
+    files = graph.files()
+    ordered = dict.fromkeys(path for path in _candidates(graph, changed, check_files, blamed) if path in files and graph.code.is_test(path))
+    return tuple(path for path in ordered if not path.rsplit("/", 1)[-1].startswith(("conftest.", "__init__.")))[:SCOPE_FILES]
+
+
+def changed_spans(patch: Patch) -> dict[RepoPath, tuple[Span, ...]]:
+    """Return the spans of the base that a patch replaces, by path; an insertion counts as the line before it. Context lines do not count."""
+    return {file.was or file.path: tuple(_replaced(hunk) for hunk in file.hunks) for file in parse_patch(patch.diff)}
+
+
+def _replaced(hunk: PatchHunk) -> Span:
+    """Return the span between the context lines at both ends of a hunk."""
+    before = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(hunk.old, hunk.new, strict=False)))
+    after = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(hunk.old), reversed(hunk.new), strict=False)))
+    first = hunk.place.old_first + before
+    return Span(
+        max(1, min(first, hunk.place.old_first + len(hunk.old) - 1)), max(1, first, hunk.place.old_first + len(hunk.old) - 1 - after)
+    )
+
+
+def _candidates(
+    graph: RepoGraph, changed: Mapping[RepoPath, tuple[Span, ...]], check_files: Iterable[RepoPath], blamed: Oid | None
+) -> Iterator[RepoPath]:
+    yield from check_files
+    if blamed is not None:
+        yield from _now(graph, blamed)
+    symbols = [
+        symbol.id
+        for path, spans in changed.items()
+        for symbol in graph.code.symbols(path)
+        if any(symbol.span.overlaps(span) for span in spans)
+    ]
+    yield from graph.code.tests_of(symbols)
+    for path in changed:
+        for commit in _after(graph.touched(path), blamed)[:LATER_COMMITS]:
+            yield from _now(graph, commit)
+    yield from graph.code.tests_of(list(changed))
+
+
+def _now(graph: RepoGraph, commit: Oid) -> Iterator[RepoPath]:
+    """Yield the paths a commit changed, as they are called at the base."""
+    yield from (path for path in graph.changed_paths(commit) if path is not None)
+
+
+def _after(newest_first: Iterable[Oid], blamed: Oid | None) -> list[Oid]:
+    """Return the commits that come before `blamed` in the list, that is, after it in time."""
+    commits = list(newest_first)
+    return commits[: commits.index(blamed)] if blamed in commits else commits
+
+
+class Scope:
+    """Judges one set of test files at the base once, and any number of repairs against that."""
+
+    def __init__(self, judge: Judge, *, timeout_s: float) -> None:
+        self._judge = judge
+        self._timeout_s = timeout_s
+        self._at_base: dict[str, Verdict] = {}
+
+    def verdict(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict:
+        """Return whether the tests of `files` that passed at the base pass on `tree` too."""
+        command = command_for_tests(files) if files else None
+        if command is None:
+            return ScopeVerdict((), (), 0, "")
+        check = Check(command, self._timeout_s, files)
+        if command not in self._at_base:
+            self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
+        before = self._at_base[command]
+        passed = {test for test, outcome in before.results.items() if outcome == "passed"}
+        if not passed:
+            return ScopeVerdict(files, (), 0, f"its tests give no result at the base ({before.status}: {before.summary})")
+        after = self._judge.verdict(tree, check, role="scope", clean=clean)
+        if not after.results:
+            return ScopeVerdict(files, (), 0, f"its tests give no result with the patch ({after.status}: {after.summary})")
+        broke = sorted(test for test in passed if after.results.get(test) != "passed")
+        return ScopeVerdict(files, tuple(broke), len(passed) - len(broke), "")

@@ -1,0 +1,50 @@
+"""What tests of the agent share: a judge over a small repository, with the real sandbox and this interpreter's environment."""
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from backstory.agent.budget import Budget, Purse
+from backstory.agent.judge import Judge, Stage
+from backstory.agent.trace import RecordedTrace
+from backstory.graph.build import build_graph
+from backstory.graph.source import open_source, resolve
+from backstory.tools.environment import find_environment
+from backstory.tools.limits import Limits
+from backstory.tools.sandbox import open_sandbox
+from backstory.tools.verdicts import VerdictCache
+
+
+@contextmanager
+def graph_of(root: Path, home: Path, revision: str = "HEAD"):
+    """Yield the graph of a checkout at a revision; cache below `home`."""
+    source = open_source(root)
+    graph = build_graph(source, resolve(source, revision), cache_dir=home / "cache")
+    try:
+        yield graph
+    finally:
+        graph.close()
+
+
+@contextmanager
+def judge_of(graph, root: Path, home: Path, *, budget: Budget | None = None, workers: int = 1, cache: bool = False):
+    """Yield a judge whose checks run in the real sandbox, shown at the checkout's own path."""
+    environment = find_environment(None, active=Path(sys.prefix), path=os.environ["PATH"])
+    stage = Stage(open_sandbox("auto"), environment, root, (), Limits(wall_s=60))
+    with (
+        RecordedTrace(home / "run" / "events.jsonl", "run") as trace,
+        VerdictCache(home / "verdicts.db") as verdicts,
+        Judge(
+            graph.mirror,
+            graph.at,
+            overlay={},
+            stage=stage,
+            work_dir=home / "work",
+            cache=verdicts if cache else None,
+            trace=trace,
+            purse=Purse(budget or Budget(), trace),
+            workers=workers,
+        ) as judge,
+    ):
+        yield judge
