@@ -74,7 +74,7 @@ def _build(graph: RepoGraph) -> Corpus:
         words=words,
         lengths=[sum(counts.values()) for counts in words],
         path_words=[_path_words(path) for path in paths],
-        place=[_place(path, is_test=code.is_test(path)) for path in paths],
+        place=[place_of(path, is_test=code.is_test(path)) for path in paths],
         symbols=symbols,
         symbol_words=symbol_words,
         symbol_lengths=[sum(counts.values()) for counts in symbol_words],
@@ -106,7 +106,8 @@ def _symbol_words(symbol: Symbol, words: Mapping[str, int]) -> Mapping[str, int]
     return merged
 
 
-def _place(path: RepoPath, *, is_test: bool) -> str:
+def place_of(path: RepoPath, *, is_test: bool) -> str:
+    """Return what kind of file a path names; see `Corpus.place`."""
     if is_test:
         return "test"
     folder, name = posixpath.split(path)

@@ -88,7 +88,10 @@ def mention_signal(corpus: Corpus, clues: Clues) -> Signal:
             scores[number] = weight
             reasons[number] = Evidence("path", written, note)
 
+    framed = {frame.path for frame in clues.frames}  # a traceback names every caller; frame_signals tells them apart
     for mention in clues.paths:
+        if mention.path in framed:
+            continue
         found = corpus.places.files(mention.path)
         for path in found:
             add(path, 1.0 / len(found), mention.path, f"the issue names {mention.path}")
