@@ -288,7 +288,7 @@ class _Preparation:
         self.folder.mkdir(parents=True)
         before = set(_walk(self.root))
         program = str(self.folder / "bin" / "python")
-        steps = [("environment", (str(self.base.program), "-m", "venv", str(self.folder)))]
+        steps: list[tuple[str, tuple[str, ...]]] = [("environment", (str(self.base.program), "-m", "venv", str(self.folder)))]
         targets = [word for name in wanted.files for word in ("-r", name)] + list(wanted.requirements) + list(requirements)
         if wanted.project:
             targets += ["-e", f".[{','.join(wanted.extras)}]" if wanted.extras else "."]

@@ -1,0 +1,129 @@
+"""Runs a check on a checked-out tree and says how it ended.
+
+The tree is shown inside the sandbox at the checkout's own path, so that an editable install of the checkout tests this tree. Beside it come two
+recorders (`backstory.tools.inside`) and a folder outside the tree that they write into; from these, the exit code and the output,
+`backstory.tools.outcome` judges what the tests said and `backstory.tools.proof` whether it was this tree's code that they judged.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from backstory.tools.environment import Environment
+from backstory.tools.inside import RESULTS_VARIABLE
+from backstory.tools.limits import Limits
+from backstory.tools.outcome import judge
+from backstory.tools.proof import Proof, read_proof, write_witness
+from backstory.tools.sandbox import Sandbox
+from backstory.tools.sessions import read_sessions
+from backstory.tools.shell import SHELL, Command, Mount
+from backstory.tools.verdict import Check, Verdict, verdict_from_json, verdict_to_json
+from backstory.tools.visible import visible
+
+__all__ = ["Check", "Verdict", "run_check", "verdict_from_json", "verdict_to_json"]
+
+# Where the recorders are inside a sandbox; the same in every run, so that a check cannot behave differently for it.
+_INSIDE = Path("/run/backstory")
+_OUTPUT_BYTES = 64 * 1024  # of a verdict's output: enough for some dozen tracebacks
+# A command that sets PYTHONPATH itself would hide the recorders.
+_SETS_PYTHONPATH = re.compile(r"\bPYTHONPATH=(?P<quote>[\"']?)(?!\$PYTHONPATH)")
+# Below it some programs refuse to start, and what is left of a budget is no reason to call a check slow.
+_MINIMUM_S = 1.0
+
+
+def run_check(
+    check: Check,
+    *,
+    root: Path,
+    bound_at: Path,
+    sandbox: Sandbox,
+    environment: Environment,
+    limits: Limits,
+    mounts: Sequence[Mount] = (),
+) -> Verdict:
+    """Run `check` on the tree checked out in `root` and return how it ended. The tree may be written to.
+
+    bound_at: where the sandbox shows the tree. limits: the smaller of their wall time and the check's holds. mounts: laid over the tree or beside
+    it; one whose folder the tree lacks is left out. Raises SandboxError when the sandbox cannot be made.
+    """
+    shown_at = bound_at if sandbox.isolates else root
+    with tempfile.TemporaryDirectory(prefix="backstory-check-", ignore_cleanup_errors=True) as name:
+        beside = Path(name).resolve()
+        (beside / "results").mkdir()
+        (beside / "programs").mkdir()
+        write_witness(beside / "witness", root)
+        _provide_python(beside / "programs", environment)
+        at = _INSIDE if sandbox.isolates else beside
+        laid_over = [mount for mount in (*environment.mounts, *mounts) if _has_place(mount, root, shown_at)]
+        command = Command(
+            (SHELL, "-c", _SETS_PYTHONPATH.sub(rf"PYTHONPATH=\g<quote>{at / 'witness'}:", check.command)),
+            shown_at,
+            _variables(environment, at=at, tree=None if sandbox.isolates else root),
+            (
+                Mount(root, shown_at, writable=True),
+                Mount(beside / "witness", at / "witness"),
+                Mount(beside / "programs", at / "programs"),
+                Mount(beside / "results", at / "results", writable=True),
+                *laid_over,
+            ),
+        )
+        wall_s = max(_MINIMUM_S, min(limits.wall_s, check.timeout_s))
+        with _without_mount_points(root, shown_at, laid_over if sandbox.isolates else ()):
+            execution = sandbox.run(command, replace(limits, wall_s=wall_s, kept_bytes=min(limits.kept_bytes, _OUTPUT_BYTES)))
+        sessions = read_sessions(beside / "results")
+        proof = read_proof(beside / "results", root=root, bound_at=shown_at)
+    text = visible(execution.output)
+    outcome = judge(check.command, execution, sessions=sessions, text=text)
+    verdict = Verdict(outcome.status, outcome.results, outcome.failure, outcome.summary, text, round(execution.seconds, 3), proof.status)
+    return _believed(verdict, proof)
+
+
+def _believed(verdict: Verdict, proof: Proof) -> Verdict:
+    """Return the verdict, or a broken one when it was given about other code."""
+    if proof.status == "elsewhere" and verdict.status in ("passed", "failed"):
+        return replace(verdict, status="broken", summary=proof.complaint)
+    return verdict
+
+
+def _variables(environment: Environment, *, at: Path, tree: Path | None) -> dict[str, str]:
+    """Return the environment of the command. tree: where it really is, when nothing else leads imports there."""
+    search = [str(at / "witness")] + ([str(tree / "src"), str(tree)] if tree else [])
+    return {
+        **environment.env,
+        "PATH": f"{environment.env['PATH']}{os.pathsep}{at / 'programs'}",
+        "PYTHONPATH": os.pathsep.join(search),
+        RESULTS_VARIABLE: str(at / "results"),
+    }
+
+
+def _provide_python(folder: Path, environment: Environment) -> None:
+    """Make `python` for a system that has only `python3`; found after every other program."""
+    if environment.python is not None:
+        (folder / "python").symlink_to(environment.python)
+
+
+def _has_place(mount: Mount, root: Path, shown_at: Path) -> bool:
+    """Return whether the tree has the folder that a mount inside it goes to; an older tree may not."""
+    if not mount.target.is_relative_to(shown_at) or mount.target == shown_at:
+        return True
+    return (root / mount.target.relative_to(shown_at)).parent.is_dir()
+
+
+@contextmanager
+def _without_mount_points(root: Path, shown_at: Path, mounts: Sequence[Mount]) -> Iterator[None]:
+    """Remove afterwards the empty files and folders that mounting inside the tree makes."""
+    inside = [root / mount.target.relative_to(shown_at) for mount in mounts if mount.target.is_relative_to(shown_at)]
+    made = [path for path in inside if not os.path.lexists(path)]
+    try:
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                elif path.stat().st_size == 0:
+                    path.unlink()

@@ -1,0 +1,142 @@
+"""The two small programs that travel into a check: one records what was imported from where, the other what each test did.
+
+They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, so they are text here, written for all of them, and must neither
+print nor fail. They write into a folder that lies outside the work tree, one file for each process, one JSON object a line.
+"""
+
+RESULTS_VARIABLE = "BACKSTORY_RESULTS"
+NAMES_FILE = "names.txt"
+PLUGIN = "backstory_results"
+
+# Imported by every Python that respects PYTHONPATH. Another `sitecustomize` further down the path still runs.
+SITECUSTOMIZE = '''
+import atexit, json, os, sys
+
+def _here():
+    return os.path.dirname(os.path.abspath(__file__))
+
+def _names():
+    with open(os.path.join(_here(), "names.txt")) as file:
+        return set(file.read().split())
+
+def _record(folder=os.environ.get("BACKSTORY_RESULTS"), names=_names(), pid=None):
+    """Write where each module of interest was loaded from."""
+    try:
+        seen = {}
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in names:
+                file = getattr(module, "__file__", None)
+                if isinstance(file, str):
+                    seen[name] = file[:-1] if file.endswith((".pyc", ".pyo")) else file
+        if folder and seen:
+            with open(os.path.join(folder, "modules-%d.jsonl" % os.getpid()), "a") as file:
+                file.write(json.dumps(seen) + "\\n")
+    except Exception:
+        pass
+
+def _chain():
+    """Import the sitecustomize that ours hides."""
+    here = _here()
+    ours = sys.modules.pop("sitecustomize", None)
+    hidden = [(index, entry) for index, entry in enumerate(sys.path) if os.path.abspath(entry or os.curdir) == here]
+    for _, entry in hidden:
+        sys.path.remove(entry)
+    try:
+        import sitecustomize
+    except ImportError:
+        if ours is not None:
+            sys.modules["sitecustomize"] = ours
+    finally:
+        for index, entry in hidden:
+            sys.path.insert(index, entry)
+
+if os.environ.get("BACKSTORY_RESULTS"):
+    atexit.register(_record)
+    # Set here and not by the caller: a Python that ignores PYTHONPATH could not import the plugin and would fail for it.
+    os.environ.setdefault("PYTEST_PLUGINS", "")
+    _plugins = [name for name in os.environ["PYTEST_PLUGINS"].split(",") if name]
+    if "backstory_results" not in _plugins:
+        os.environ["PYTEST_PLUGINS"] = ",".join(_plugins + ["backstory_results"])
+sys.modules.setdefault("backstory_record", type(sys)("backstory_record")).record = _record
+_chain()
+'''
+
+# A pytest plugin. A session inside a session (a test of pytest itself, a worker of xdist) records nothing.
+RESULTS_PLUGIN = """
+import json, os, sys
+
+import pytest
+
+_MARK = "BACKSTORY_SESSION"
+_wrapper = pytest.hookimpl(hookwrapper=True) if hasattr(pytest, "hookimpl") else pytest.mark.hookwrapper
+
+
+@_wrapper
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.excinfo is not None:
+        try:
+            outcome.get_result().backstory_type = str(call.excinfo.typename)
+        except Exception:
+            pass
+
+
+def pytest_configure(config):
+    folder = os.environ.get("BACKSTORY_RESULTS")
+    worker = hasattr(config, "workerinput") or hasattr(config, "slaveinput")
+    if not folder or worker or os.environ.get(_MARK):
+        return
+    try:
+        file = open(os.path.join(folder, "pytest-%d.jsonl" % os.getpid()), "a")
+    except Exception:
+        return
+    os.environ[_MARK] = str(os.getpid())
+    config.pluginmanager.register(_Recorder(config, file), "backstory-recorder")
+
+
+class _Recorder(object):
+    def __init__(self, config, file):
+        self.config, self.file = config, file
+        self.write(event="begin", root=str(getattr(config, "rootdir", "")))
+
+    def write(self, **line):
+        try:
+            self.file.write(json.dumps(line, sort_keys=True) + "\\n")
+            self.file.flush()
+        except Exception:
+            pass
+
+    def record_modules(self):
+        record = getattr(sys.modules.get("backstory_record"), "record", None)
+        if record is not None:
+            record()
+
+    def pytest_runtest_logstart(self, nodeid):
+        self.write(event="start", id=nodeid)
+
+    def pytest_runtest_logreport(self, report):
+        message = ""
+        if report.outcome == "failed":
+            crash = getattr(report.longrepr, "reprcrash", None)
+            message = str(getattr(crash, "message", None) or report.longrepr or "")[:2000]
+        self.write(
+            event="report", id=report.nodeid, when=report.when, outcome=report.outcome, message=message,
+            type=getattr(report, "backstory_type", None),
+        )
+
+    def pytest_collectreport(self, report):
+        if report.outcome == "failed":
+            self.write(event="collect", id=report.nodeid, message=str(report.longrepr or "")[-2000:])
+
+    def pytest_collection_finish(self, session):
+        self.record_modules()
+        self.write(event="collected", count=len(session.items))
+
+    def pytest_sessionfinish(self, session, exitstatus):
+        self.record_modules()
+        self.write(event="finish", status=int(exitstatus))
+
+    def pytest_unconfigure(self, config):
+        os.environ.pop(_MARK, None)
+        self.file.close()
+"""
