@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from command import CommandLine
 
 from backstory.cache import chosen, kept_in, remember, remove
 from backstory.errors import StorageError, UserError
+from command import CommandLine
 
 
 @pytest.fixture

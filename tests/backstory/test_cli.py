@@ -1,17 +1,20 @@
 """The command line as a user meets it: help, versions, what comes on which stream, and how it ends."""
 
+import array
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
-from command import CommandLine
 
 import backstory
+from command import CommandLine
 from repos import Repo
 
 COMMANDS = ["fix", "locate", "index", "show", "runs", "resume", "replay", "apply", "undo", "cache", "doctor", "config"]
@@ -132,23 +135,21 @@ def test_a_key_of_the_terminal_ends_it_with_130(cli, repo):
     with subprocess.Popen(
         argv, env=cli.environ, cwd=cli.home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        _wait_until_it_reads(process.pid)
+        process.stdin.write(b"it breaks")
+        process.stdin.flush()
+        _wait_until_it_reads(process.stdin)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.decode() == "backstory: error: interrupted; `backstory runs` shows what can be resumed\n"
 
 
-def _wait_until_it_reads(pid):
-    """Return once the process blocks in a read of its standard input."""
-    for _ in range(600):
-        try:
-            if "pipe" in Path(f"/proc/{pid}/wchan").read_text():
-                return
-        except OSError:
-            pytest.skip("needs /proc")
-        time.sleep(0.05)
-    raise AssertionError("it never read its input")
+def _wait_until_it_reads(pipe):
+    """Return once what was written into the pipe has been taken out of it."""
+    waiting = array.array("i", [1])
+    while waiting[0]:
+        fcntl.ioctl(pipe.fileno(), termios.FIONREAD, waiting)
+        time.sleep(0.02)
 
 
 def test_a_reader_that_went_away_is_no_error_message(cli):

@@ -8,8 +8,8 @@ import re
 import subprocess
 
 import pytest
-from command import CommandLine
 
+from command import CommandLine
 from hostile import arm
 from repos import Repo
 

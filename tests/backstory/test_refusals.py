@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import CommandLine
 
+from command import CommandLine
 from repos import Repo
 
 SYSTEM_BWRAP = [Path(folder, "bwrap") for folder in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")]
