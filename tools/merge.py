@@ -35,6 +35,9 @@ chance, not a common origin. `x = 1` keeps 2/3 whichever of its two ends changes
 LEAST_REINDENTED = 0.5
 """Share of a stretch's lines that must come back at another depth before the stretch counts as moved as a whole."""
 
+NEAR_LINES = 3
+"""Unchanged lines between two additions of the same lines up to which they are taken for one."""
+
 TOKEN_LIMIT = 20_000
 """Tokens of a stretch, on its largest side, that are still compared; about 2,000 lines."""
 
@@ -130,6 +133,20 @@ def split_lines(text: bytes, *, keep_cr: bool = False) -> list[bytes]:
         return []
     lines = text.removesuffix(b"\n").split(b"\n")
     return lines if keep_cr else [line.removesuffix(b"\r") for line in lines]
+
+
+def join_lines(lines: Lines, *, like: bytes, keep_cr: bool = False) -> bytes:
+    """Return the text of `lines` with the line ends of `like`, and with or without a newline at its end, as there.
+
+    keep_cr: whether `split_lines` was told so, and a CR is still on its line.
+    """
+    end = b"\n" if keep_cr else line_end(like) or b"\n"
+    return _Layout(end, not like or like.endswith(b"\n"), keep_cr).joined(lines)
+
+
+def mixes_line_ends(*texts: bytes) -> bool:
+    """Return whether one of `texts` has both LF and CRLF, so that their lines must be compared with the CR on."""
+    return any(line_end(text) == b"" for text in texts)
 
 
 # Line ends -------------------------------------------------------------------------------------------------------------------------------------
@@ -262,17 +279,33 @@ def _merge_lines(versions: "_Three", *, deeper: bool) -> Iterator[_Part]:
 
 
 def _once(regions: Sequence[_Region], versions: _Three) -> list[_Region]:
-    """Join touching regions of different sides in which both add a same line: most likely one addition, seen at two places."""
+    """Join neighbouring regions in which the two sides add the same lines: one addition, which the two diffs have placed differently."""
     out: list[_Region] = []
     for region in regions:
-        if out and out[-1].places[0][1] == region.places[0][0]:
-            ours, theirs = (versions.at(one) for one in (out[-1], region))
-            added = [{line for line in (*three.ours, *three.theirs) if line.strip()} - set(three.base) for three in (ours, theirs)]
-            if added[0] & added[1]:
-                out[-1] = _spanning([out[-1], region])
-                continue
-        out.append(region)
+        if out and _adds_again(out[-1], region, versions):
+            out[-1] = _spanning([out[-1], region])
+        else:
+            out.append(region)
     return out
+
+
+def _adds_again(before: _Region, after: _Region, versions: _Three) -> bool:
+    """Return whether one side adds in one region what the other side adds in the next: any line where they touch, most of it where they are near."""
+    gap = after.places[0][0] - before.places[0][1]
+    if gap > NEAR_LINES:
+        return False
+    ours, theirs = ([_added(region, versions, side) for region in (before, after)] for side in (1, 2))
+    for one, other in ((ours[0], theirs[1]), (theirs[0], ours[1])):
+        common = one & other
+        if common and (gap == 0 or 2 * len(common) > min(len(one), len(other)) > 1):
+            return True
+    return False
+
+
+def _added(region: _Region, versions: _Three, side: int) -> set[bytes]:
+    lines = (versions.base, versions.ours, versions.theirs)[side]
+    edits = (region.ours, region.theirs)[side - 1]
+    return {line for edit in edits for line in lines[edit.new_start : edit.new_stop] if line.strip()}
 
 
 def _settle(region: _Region, versions: _Three, *, deeper: bool) -> _Part:
