@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from backstory.agent.pieces import Piece, put
 from backstory.agent.repair import Today
 from backstory.graph.types import RepoPath
-from backstory.tools.merge import is_binary, join_lines, line_end, merge, split_lines
+from backstory.tools.lines import is_binary, join_lines, line_end, split_lines
+from backstory.tools.merge import merge
 from backstory.tools.tokens import tokens
 
 SURROUNDINGS = (3, 2, 1, 0)

@@ -14,7 +14,7 @@ from backstory.agent.pieces import Piece, hunks, lines_of, put
 from backstory.agent.types import Proposal
 from backstory.graph.types import Evidence, RepoPath
 from backstory.tools.diff import diff
-from backstory.tools.merge import is_binary, join_lines, mixes_line_ends, split_lines
+from backstory.tools.lines import is_binary, join_lines, mixes_line_ends, split_lines
 
 PROPOSAL_LIMIT = 60
 """Proposals tried for one culprit: at a few seconds per check some minutes, past which a person reads the suspects faster."""

@@ -26,7 +26,8 @@ from backstory.agent.repair import Today, make
 from backstory.agent.types import Proposal
 from backstory.graph.types import Change, Commit, Evidence, Location, Oid, RepoPath, Span
 from backstory.tools.diff import Edit, carried, diff
-from backstory.tools.merge import is_binary, join_lines, merge, mixes_line_ends, split_lines
+from backstory.tools.lines import is_binary, join_lines, mixes_line_ends, split_lines
+from backstory.tools.merge import merge
 from backstory.tools.tokens import tokens
 
 WHOLE_AFTER = 3

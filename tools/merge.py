@@ -19,10 +19,11 @@ Nothing is read or written; bytes come in and go out, and no encoding is assumed
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal
 
 from backstory.graph.types import Span
 from backstory.tools.diff import Edit, diff
+from backstory.tools.lines import Lines, is_binary, merged_layout, split_lines
 from backstory.tools.tokens import Token, tokens
 
 Side = Literal["ours", "theirs"]
@@ -41,11 +42,6 @@ NEAR_LINES = 3
 TOKEN_LIMIT = 20_000
 """Tokens of a stretch, on its largest side, that are still compared; about 2,000 lines."""
 
-BINARY_PREFIX = 8000
-"""Bytes searched for a NUL to tell binary from text: git's own rule (xdiff-interface.c, FIRST_FEW_BYTES)."""
-
-T = TypeVar("T")
-Lines = Sequence[bytes]
 Place = tuple[int, int]
 """Positions of lines or tokens: from 0, the second excluded."""
 
@@ -95,7 +91,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, *, prefer: Side = "ours") -> 
         return Merged(theirs, ())
     if any(is_binary(version) for version in (base, ours, theirs)):
         return _undecided(base, ours, theirs, prefer)
-    layout = _merged_layout(base, ours, theirs)
+    layout = merged_layout(base, ours, theirs)
     versions = _Three(*(split_lines(version, keep_cr=layout.mixed) for version in (base, ours, theirs)))
     lines: list[bytes] = []
     stretches: list[Stretch] = []
@@ -117,79 +113,6 @@ def _undecided(base: bytes, ours: bytes, theirs: bytes, prefer: Side) -> Merged:
 
 def _span(place: Place) -> Span:
     return Span(place[0] + 1, place[1])
-
-
-def is_binary(text: bytes) -> bool:
-    """Return whether git would call this binary: a NUL among the first bytes."""
-    return b"\0" in text[:BINARY_PREFIX]
-
-
-def split_lines(text: bytes, *, keep_cr: bool = False) -> list[bytes]:
-    """Return the lines without their ends. keep_cr: leave the CR of CRLF on the line, for text that mixes both.
-
-    A missing newline at the end makes no difference: that is a fact of the file, not of its last line.
-    """
-    if not text:
-        return []
-    lines = text.removesuffix(b"\n").split(b"\n")
-    return lines if keep_cr else [line.removesuffix(b"\r") for line in lines]
-
-
-def join_lines(lines: Lines, *, like: bytes, keep_cr: bool = False) -> bytes:
-    """Return the text of `lines` with the line ends of `like`, and with or without a newline at its end, as there.
-
-    keep_cr: whether `split_lines` was told so, and a CR is still on its line.
-    """
-    end = b"\n" if keep_cr else line_end(like) or b"\n"
-    return _Layout(end, not like or like.endswith(b"\n"), keep_cr).joined(lines)
-
-
-def mixes_line_ends(*texts: bytes) -> bool:
-    """Return whether one of `texts` has both LF and CRLF, so that their lines must be compared with the CR on."""
-    return any(line_end(text) == b"" for text in texts)
-
-
-# Line ends -------------------------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How lines are joined to a file. mixed: a version mixes line ends, so a CR stays on its line. closed: a newline ends the last line."""
-
-    end: bytes
-    closed: bool
-    mixed: bool
-
-    def joined(self, lines: Lines) -> bytes:
-        # An empty last line exists only by the newline that ends it.
-        closed = lines and (self.closed or not lines[-1])
-        return self.end.join(lines) + (self.end if closed else b"")
-
-
-def _merged_layout(base: bytes, ours: bytes, theirs: bytes) -> _Layout:
-    closed = [version.endswith(b"\n") if version else None for version in (base, ours, theirs)]
-    ends = [line_end(version) for version in (base, ours, theirs)]
-    mixed = b"" in ends
-    end = b"\n" if mixed else _merged_fact(ends[0], ends[1], ends[2], otherwise=b"\n")
-    return _Layout(end, _merged_fact(closed[0], closed[1], closed[2], otherwise=True), mixed)
-
-
-def line_end(text: bytes) -> bytes | None:
-    """Return what ends the lines of `text` (LF or CRLF): None when it has no line end to tell by, empty when it mixes them."""
-    feeds, pairs = text.count(b"\n"), text.count(b"\r\n")
-    if (pairs and feeds != pairs) or text.endswith(b"\r"):  # a CR that ends the file ends no line
-        return b""
-    return (b"\r\n" if pairs else b"\n") if feeds else None
-
-
-def _merged_fact(base: T | None, ours: T | None, theirs: T | None, *, otherwise: T) -> T:
-    """Merge one fact of the file: the side that changed it wins; None is not knowing; otherwise: when both changed it, differently."""
-    if ours is None or theirs is None:
-        known = theirs if ours is None else ours
-        return otherwise if known is None else known
-    if ours == theirs:
-        return ours
-    return theirs if ours == base else ours if theirs == base else otherwise
 
 
 # Regions: what one side, or both, changed --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstory.graph.types import Span
-from backstory.tools.merge import LEAST_KEPT, merge, split_lines
+from backstory.tools.lines import split_lines
+from backstory.tools.merge import LEAST_KEPT, merge
 from repos import git
 
 # Few letters make repeated lines, and so ambiguous alignments; the ends and depths of lines vary too.
