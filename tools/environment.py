@@ -21,7 +21,7 @@ import pygit2
 from backstory.errors import StorageError, UserError
 from backstory.graph.types import RepoPath, Report
 from backstory.tools.dependencies import Dependencies, find_dependencies
-from backstory.tools.interpreter import Interpreter, fingerprint, from_prefix, on_path, site_folders
+from backstory.tools.interpreter import Interpreter, fingerprint, from_prefix, is_file, on_path, site_folders
 from backstory.tools.limits import GIB, Limits
 from backstory.tools.sandbox import SYSTEM_PATH, Sandbox
 from backstory.tools.shell import Command, Execution, Mount
@@ -147,7 +147,7 @@ def prepare_environment(
 def _places(checkout: Path | None, active: Path | None) -> Iterator[tuple[str, Path]]:
     for name in (".venv", "venv") if checkout else ():
         assert checkout is not None
-        if (checkout / name / "pyvenv.cfg").is_file():
+        if is_file(checkout / name / "pyvenv.cfg"):
             yield "the checkout's environment", checkout / name
     if active is not None:
         yield "the active environment", active

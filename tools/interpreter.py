@@ -45,10 +45,10 @@ class Interpreter:
 
 def from_prefix(prefix: Path) -> Interpreter | str:
     """Return the Python of a virtual environment, a conda environment or an installation, or why there is none, as half a sentence."""
-    program = next((prefix / "bin" / name for name in ("python", "python3") if (prefix / "bin" / name).is_file()), None)
+    program = next((prefix / "bin" / name for name in ("python", "python3") if is_file(prefix / "bin" / name)), None)
     if program is None:
         return "it has no bin/python, or the link dangles"
-    is_venv = (prefix / "pyvenv.cfg").is_file()
+    is_venv = is_file(prefix / "pyvenv.cfg")
     folders: dict[Path, Path] = {}
     for folder in _folders(prefix, program, is_venv=is_venv):
         if any(folder.resolve().is_relative_to(system) for system in _SYSTEM_PREFIXES) and folder.resolve() == folder:
@@ -91,7 +91,7 @@ def fingerprint(interpreter: Interpreter) -> str:
 
     add(interpreter.real, *_times(interpreter.real), interpreter.prefix)
     cfg = interpreter.prefix / "pyvenv.cfg"
-    if cfg.is_file():
+    if is_file(cfg):
         add(cfg.read_bytes())
     for site in site_folders(interpreter):
         for entry in sorted(os.scandir(site), key=lambda entry: entry.name):
@@ -111,9 +111,17 @@ def site_folders(interpreter: Interpreter) -> list[Path]:
     return sorted({folder.resolve() for prefix in prefixes for pattern in patterns for folder in prefix.glob(pattern)})
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file that this user may know of."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _sees_system_packages(interpreter: Interpreter) -> bool:
     cfg = interpreter.prefix / "pyvenv.cfg"
-    return cfg.is_file() and re.search(r"(?im)^include-system-site-packages\s*=\s*true", cfg.read_text(errors="replace")) is not None
+    return is_file(cfg) and re.search(r"(?im)^include-system-site-packages\s*=\s*true", cfg.read_text(errors="replace")) is not None
 
 
 def _folders(prefix: Path, program: Path, *, is_venv: bool) -> Iterator[Path]:
@@ -132,7 +140,7 @@ def _folders(prefix: Path, program: Path, *, is_venv: bool) -> Iterator[Path]:
             yield hop.parent.parent
     yield program.resolve().parent.parent
     home = re.search(r"(?im)^home\s*=\s*(.+?)\s*$", (prefix / "pyvenv.cfg").read_text(errors="replace"))
-    if home and Path(home[1]).is_absolute() and Path(home[1]).is_dir():
+    if home and Path(home[1]).is_absolute():
         yield Path(os.path.normpath(home[1])).parent
 
 
@@ -156,15 +164,18 @@ def _is_home(folder: str) -> bool:
 
 
 def _looks_like_python(prefix: Path) -> bool:
-    return any((prefix / "bin").glob("python*")) and any(
-        folder.is_dir() for lib in ("lib", "lib64") for name in ("python*", "pypy*") for folder in (prefix / lib).glob(name)
-    )
+    try:
+        return any((prefix / "bin").glob("python*")) and any(
+            folder.is_dir() for lib in ("lib", "lib64") for name in ("python*", "pypy*") for folder in (prefix / lib).glob(name)
+        )
+    except OSError:  # somebody else's folder
+        return False
 
 
 def _which(name: str, path: str) -> Path | None:
     for folder in path.split(os.pathsep):
         candidate = Path(folder, name)
-        if Path(folder).is_absolute() and candidate.is_file() and os.access(candidate, os.X_OK):
+        if Path(folder).is_absolute() and is_file(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return None
 
