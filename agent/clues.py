@@ -87,9 +87,9 @@ _CODE_LIKE = re.compile(
 _PYTHON_FRAME = re.compile(r'^[^\n]{0,40}?File "(?P<path>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?', re.M)
 _IPYTHON_FRAME = re.compile(r"^(?:File )?(?P<path>[~/.\w][^\s:]*\.pyx?)(?::(?P<line>\d+))?,? in (?P<function>[\w.<>]+)\([^\n]*$", re.M)
 _IPYTHON_LINE = re.compile(r"^-{1,5}> ?(\d+)\b", re.M)
-_PYTEST_FRAME = re.compile(r"^(?:E\s+)?(?P<path>[\w./\\~-]+\.py):(?P<line>\d+): (?:in (?P<function>\S+)|[A-Z]\w*)?", re.M)
+_PYTEST_FRAME = re.compile(r"^(?:E[ \t]+)?(?P<path>[\w./\\~-]+\.py):(?P<line>\d+):(?: in (?P<function>\S+)| [A-Z][\w.]*)?[ \t]*$", re.M)
 _V8_FRAME = re.compile(
-    r"^[ \t]*at (?:(?:async |new )?(?P<function>[^\s(]+)(?: \[as [^\]]+\])? )?\(?(?P<path>[^\s()]+?):(?P<line>\d+):\d+\)?\s*$", re.M
+    r"^[ \t]*at (?:async |new )?(?:(?P<function>[^\s(]+)(?: \[as [^\]]+\])? )?\(?(?P<path>[^\s()]+?):(?P<line>\d+):\d+\)?\s*$", re.M
 )
 _GECKO_FRAME = re.compile(r"^[ \t]*(?P<function>[\w$.<>/]*)@(?P<path>\S+?):(?P<line>\d+):\d+[ \t]*$", re.M)
 _NEW_TRACEBACK = re.compile(r"^.{0,20}Traceback \(most recent call last\)|^_{3,} .* _{3,}$|^During handling of|^The above exception", re.M)

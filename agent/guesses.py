@@ -4,6 +4,7 @@ None of them is good alone and none needs to be: `backstory.agent.suspects` mixe
 it speaks of, with one reason each; it returns nothing when its evidence is absent.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,8 +22,12 @@ MAX_FILES = 15
 MAX_RECALLED = 100
 # Lines around a frame that stands in no symbol.
 FRAME_MARGIN = 10
-# The k-th newest change of a place is suspected 1 / (k + this): recent ones more, old ones never nothing (most true ones are among the newest 3-10).
-RANK_OFFSET = 2.0
+# The k-th newest change of a place is suspected 1 / (k + this), k from 0: recent ones more, old ones never nothing. Of the lines of one function the
+# newest are the best guess by far; a file's history says less, so it is spread wider.
+LINE_RANK_OFFSET = 1.0
+FILE_RANK_OFFSET = 2.0
+# What passed before cannot have been broken by the commit that created the place, unless it came from elsewhere (a move, a rewrite).
+CREATOR_FACTOR = 0.3
 # A file that the test exercises through another one.
 INDIRECT_SHARE = 0.3
 
@@ -88,7 +93,9 @@ def guess_lines(graph: RepoGraph, places: Sequence[Place], *, kind: str) -> Gues
         for span, oid in graph.origin(place.path, place.span):
             lines[oid] = lines.get(oid, 0) + span.last - span.first + 1
         newest_first = sorted(lines, key=lambda oid: position.get(oid, len(position)))
-        weights = {oid: lines[oid] ** 0.5 / (rank + RANK_OFFSET) for rank, oid in enumerate(newest_first)}
+        weights = {oid: math.log1p(lines[oid]) / (rank + LINE_RANK_OFFSET) for rank, oid in enumerate(newest_first)}
+        if len(weights) > 1:
+            weights[newest_first[-1]] *= CREATOR_FACTOR
         whole = sum(weights.values())
         for oid, weight in weights.items():
             guess.add(oid, place.share * weight / whole, Evidence(kind, place.path, f"wrote {lines[oid]} lines of {place.name}"))
@@ -101,9 +108,12 @@ def guess_files(graph: RepoGraph, shares: Mapping[RepoPath, float], *, kind: str
     best = sorted(shares, key=lambda path: (-shares[path], path))[:MAX_FILES]
     for path in best:
         touched = graph.touched(path)
-        whole = sum(1 / (rank + RANK_OFFSET) for rank in range(len(touched)))
-        for rank, oid in enumerate(touched):
-            guess.add(oid, shares[path] / (rank + RANK_OFFSET) / whole, Evidence(kind, path, f"changed {path}, {what}"))
+        weights = [1 / (rank + FILE_RANK_OFFSET) for rank in range(len(touched))]
+        if len(weights) > 1:
+            weights[-1] *= CREATOR_FACTOR
+        whole = sum(weights)
+        for oid, weight in zip(touched, weights, strict=True):
+            guess.add(oid, shares[path] * weight / whole, Evidence(kind, path, f"changed {path}, {what}"))
     return guess
 
 

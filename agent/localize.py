@@ -54,17 +54,17 @@ class Weights:
     past: touched by similar past changes. recent: changed lately. neighbour: linked to the strongest by calls, imports, tests.
     """
 
-    text: float = 0.5
+    text: float = 0.25
     title: float = 0.5
-    symbol: float = 0.5
+    symbol: float = 0.25
     symbol_title: float = 0.5
-    path: float = 0.3
+    path: float = 0.5
     mention: float = 0.5
-    name: float = 0.5
+    name: float = 0.25
     frame: float = 0.5
     past: float = 0.5
     recent: float = 0.1
-    neighbour: float = 0.0
+    neighbour: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SymbolWeights:
     title: float = 0.5
     name: float = 0.5
     frame: float = 1.0
-    neighbour: float = 0.0
+    neighbour: float = 0.25
 
 
 DEFAULT_WEIGHTS = Weights()

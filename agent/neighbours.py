@@ -14,7 +14,7 @@ import numpy as np
 from backstory.agent.corpus import Corpus
 from backstory.agent.signals import Scores, Signal
 from backstory.graph.repograph import RepoGraph
-from backstory.graph.types import EdgeKind, Evidence
+from backstory.graph.types import EdgeKind, Evidence, RepoPath
 
 # The walk starts at this many of the best files and symbols, looks this far and holds this many nodes at most.
 SEED_FILES = 10
@@ -51,7 +51,7 @@ def neighbour_signals(graph: RepoGraph, corpus: Corpus, files: Scores, symbols: 
     by_file, by_symbol = np.zeros(len(corpus.paths)), np.zeros(len(corpus.symbols))
     numbers = corpus.symbol_number
     for node, mass in arrived.items():
-        path = node.partition(":")[0] if node in numbers else node
+        path = RepoPath(corpus.symbols[numbers[node]].path if node in numbers else node)
         if node in numbers:
             by_symbol[numbers[node]] += mass
         if path in corpus.number:

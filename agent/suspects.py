@@ -38,7 +38,8 @@ MAX_REASONS = 4
 # A merge changes something itself only where it resolved a conflict.
 MERGE_SHARE = 0.02
 RECENT_OFFSET = 30.0
-# What remains for a commit that changed no code, and for one that undoes another.
+# What remains for a root (nothing passed before it), for a commit that changed no code, and for one that undoes another.
+ROOT_FACTOR = 0.02
 NO_CODE_FACTOR = 0.05
 REVERT_FACTOR = 0.5
 # A change of this many lines of code counts once; the weight grows with the logarithm of the size, within these bounds.
@@ -101,6 +102,8 @@ def likelihood(commit: Commit, *, is_test: Callable[[RepoPath], bool]) -> float:
     """Return how much likelier than usual a commit is to have introduced a fault, judged by its kind and size alone."""
     if commit.is_merge:
         return 1.0  # its share is small already
+    if not commit.parents:
+        return ROOT_FACTOR
     code = [change for change in commit.changes if place_of(change.path, is_test=is_test(change.path)) in ("code", "aside")]
     if not code:
         return NO_CODE_FACTOR

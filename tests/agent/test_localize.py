@@ -1,0 +1,128 @@
+"""Where an issue asks for a change, on hand-made repositories."""
+
+import pytest
+from graphs import graph_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backstory.agent.localize import Weights, localize
+from repos import Repo
+
+FILES = {
+    "app/__init__.py": "",
+    "app/parser.py": "def parse_date(text):\n    return split_fields(text)\n\n\ndef split_fields(text):\n    return text.split('-')\n",
+    "app/server.py": "from app.parser import parse_date\n\n\nclass Server:\n    def close(self):\n        self.socket = None\n\n    def start(self):\n        return parse_date('x')\n",
+    "app/colours.py": "def mix(left, right):\n    return left + right\n",
+    "tests/test_parser.py": "from app.parser import parse_date\n\n\ndef test_parse_date():\n    assert parse_date('2020-01')\n",
+    "README.md": "# App\n\nparse_date parses a date.\n",
+    "core/engine.xyz": "procedure ignite(spark) begin flame end\n",
+}
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    """A small program with some past; in a module scope because nothing changes it."""
+    root = tmp_path_factory.mktemp("localize")
+    repo = Repo(root / "repo")
+    repo.commit("Start", FILES)
+    repo.commit("Blend hues with less banding", {"app/colours.py": "def mix(left, right):\n    return (left + right) / 2\n"})
+    repo.commit("Speak of servers in the readme", {"README.md": "# App\n\nServers.\n"})
+    return graph_of(repo, root / "cache")
+
+
+def first(graph, text, **options):
+    return localize(graph, text, limit=5, **options).files[0]
+
+
+def test_an_identifier_leads_to_its_definition(graph):
+    """A name in the issue finds the file and the function that define it, and says so."""
+    found = localize(graph, "split_fields drops the last field", limit=5)
+    assert found.files[0].path == "app/parser.py"
+    assert found.locations[0].symbol == "app/parser.py:split_fields"
+    assert (found.locations[0].span.first, found.locations[0].span.last) == (5, 6)
+    assert "identifier" in {evidence.kind for evidence in found.locations[0].why}
+
+
+def test_a_similar_past_change_votes_for_what_it_touched(graph):
+    """Words that only a past message holds find the file that commit changed; without history they find nothing there."""
+    found = first(graph, "Banding of hues is back")
+    assert found.path == "app/colours.py"
+    [past] = [evidence for evidence in found.why if evidence.kind == "past"]
+    assert past.note.endswith("Blend hues with less banding")
+    assert past.ref in graph
+    without = localize(graph, "Banding of hues is back", limit=0, weights=Weights(past=0, recent=0))
+    assert all(not file.why for file in without.files)
+
+
+def test_a_traceback_leads_to_its_innermost_frame(graph):
+    """The innermost frame inside the repository wins over its callers and over the library it called."""
+    text = """Crash
+
+Traceback (most recent call last):
+  File "/x/site-packages/app/server.py", line 9, in start
+    return parse_date('x')
+  File "/x/site-packages/app/parser.py", line 6, in split_fields
+    return text.split('-')
+  File "/x/lib/strings.py", line 1, in split
+    raise KeyError
+"""
+    found = localize(graph, text, limit=5)
+    assert found.files[0].path == "app/parser.py"
+    assert found.locations[0].symbol == "app/parser.py:split_fields"
+    assert "traceback" in {evidence.kind for evidence in found.locations[0].why}
+
+
+def test_a_written_path_and_a_module_are_found(graph):
+    """A path or a dotted name in the text leads to the file it means."""
+    assert first(graph, "Wrong result, see app/colours.py").path == "app/colours.py"
+    assert first(graph, "Wrong result from app.colours.mix").path == "app/colours.py"
+
+
+def test_tests_and_prose_are_pushed_down_unless_only_they_match(graph):
+    """A test that shares all words stands behind the code; when nothing else matches it comes first."""
+    files = [found.path for found in localize(graph, "test_parse_date parse_date", limit=0).files]
+    assert files.index("app/parser.py") < files.index("tests/test_parser.py")
+    assert first(graph, "servers readme", weights=Weights(past=0, recent=0)).path in ("app/server.py", "README.md")
+
+
+def test_a_neighbour_in_the_code_gains(graph):
+    """What the strongest candidate calls or is called by scores more with the walk over the code than without it."""
+
+    def score(**options):
+        return {found.path: found.score for found in localize(graph, "Server.start misbehaves", limit=0, **options).files}
+
+    near = score(weights=Weights(past=0, recent=0))["app/parser.py"]
+    assert near > score(weights=Weights(past=0, recent=0, neighbour=0))["app/parser.py"]
+
+
+def test_a_file_in_an_unknown_language_ranks_and_is_a_place_as_a_whole(graph):
+    """Text without a grammar is searched too, and its place is its lines."""
+    found = localize(graph, "spark does not ignite the flame", limit=3)
+    assert found.files[0].path == "core/engine.xyz"
+    assert ("core/engine.xyz", None, 1) in [(place.path, place.symbol, place.span.last) for place in found.locations]
+
+
+def test_without_any_match_the_past_decides(graph):
+    """A text that shares nothing still gives an order, every file once."""
+    found = localize(graph, "???", limit=0)
+    assert {file.path for file in found.files} == set(FILES)
+    assert found.files[0].path == "app/colours.py"  # the code changed last
+    assert "recent" in {evidence.kind for evidence in found.files[0].why}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["parse_date", "Server.close", "app/colours.py", "error", "\n", "`mix`", "é", "tests/test_parser.py:3"]), max_size=8
+    )
+)
+def test_scores_are_ordered_bounded_and_the_same_each_time(graph, words):
+    """Scores fall from at most 1 to at least 0, and asking again answers the same."""
+    text = " ".join(words)
+    found = localize(graph, text, limit=0)
+    for scores in ([file.score for file in found.files], [place.score for place in found.locations]):
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+    assert localize(graph, text, limit=0) == found
+    assert len(found.files) == len(FILES)
+    assert localize(graph, text, limit=2).files == found.files[:2]

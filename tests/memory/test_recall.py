@@ -1,0 +1,60 @@
+"""Recall of past changes."""
+
+import pytest
+from graphs import graph_of
+
+from backstory.memory.recall import recall
+from repos import Repo
+
+
+@pytest.fixture
+def repo(tmp_path):
+    return Repo(tmp_path / "repo")
+
+
+def test_the_change_that_speaks_of_the_same_comes_first(repo, tmp_path):
+    """A text finds the commit whose message it resembles, with the files that commit changed."""
+    repo.commit("Start", {"app/cli.py": "a = 1\n", "app/quantile.py": "b = 1\n"})
+    wanted = repo.commit("Fix quantile of an empty array", {"app/quantile.py": "b = 2\n"})
+    repo.commit("Speed up the command line", {"app/cli.py": "a = 2\n"})
+    found = recall("quantile fails on an empty array", graph_of(repo, tmp_path / "cache"), limit=5)
+    assert [change.commit for change in found] == [wanted]
+    assert found[0].paths == ("app/quantile.py",)
+    assert found[0].score > 0
+
+
+def test_paths_have_todays_names_and_vanished_files_are_left_out(repo, tmp_path):
+    """A file renamed since is told by its present name; a change whose files are all gone is not recalled."""
+    text = "".join(f"line = {number}\n" for number in range(20))
+    renamed = repo.commit("Compute frobnication", {"old.py": text})
+    repo.commit("Compute frobnication elsewhere", {"gone.py": "x = 1\n"})
+    repo.commit("Move", {"old.py": None, "new.py": text, "gone.py": None})
+    found = recall("frobnication", graph_of(repo, tmp_path / "cache"), limit=5)
+    assert [(change.commit, change.paths) for change in found] == [(renamed, ("new.py",))]
+
+
+def test_only_ancestors_are_recalled(repo, tmp_path):
+    """A graph pinned at an old commit recalls nothing that came later."""
+    old = repo.commit("Fix the parser", {"parser.py": "a = 1\n"})
+    repo.commit("Fix the parser again", {"parser.py": "a = 2\n"})
+    found = recall("the parser", graph_of(repo, tmp_path / "cache", at=old), limit=5)
+    assert [change.commit for change in found] == [old]
+
+
+def test_limit_and_no_match(repo, tmp_path):
+    """At most `limit` changes come back, and none when no word is shared."""
+    for number in range(4):
+        repo.commit(f"Fix the parser, part {number}", {"parser.py": f"a = {number}\n"})
+    graph = graph_of(repo, tmp_path / "cache")
+    assert len(recall("fix the parser", graph, limit=2)) == 2
+    assert recall("zzz", graph, limit=2) == []
+    assert recall("", graph, limit=2) == []
+
+
+def test_a_subject_counts_more_than_a_body(repo, tmp_path):
+    """Of two messages with the word, that with it in the subject comes first."""
+    repo.commit("Tidy up\n\nConcerns the lexer", {"a.py": "a = 1\n"})
+    subject = repo.commit("Concerns the lexer\n\nTidy up", {"b.py": "a = 1\n"})
+    found = recall("lexer", graph_of(repo, tmp_path / "cache"), limit=5)
+    assert found[0].commit == subject
+    assert len(found) == 2
