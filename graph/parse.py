@@ -146,6 +146,13 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     )
 
 
+def is_well_formed(language: Language | None, source: bytes) -> bool:
+    """Return whether `source` parses without an error; True for an unknown language and for what is not worth parsing: it cannot be told."""
+    if language is None or why_skipped(source):
+        return True
+    return not Parser(compiled(language.name).grammar).parse(source).root_node.has_error
+
+
 def why_skipped(source: bytes) -> str:
     """Return why a file is not worth parsing (too large, binary, minified), or ""."""
     if len(source) > MAX_FILE_BYTES:

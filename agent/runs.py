@@ -1,0 +1,394 @@
+"""Runs on disk: begins them, goes on with them after a crash, replays them, lists them.
+
+A run is a folder `state_dir/runs/<id>` with `events.jsonl` (everything that happened), `patch.diff` (the result, if there is one) and what `apply`
+saved for `undo`. Its first event holds the request with all that came from outside (the issue's text, the user's uncommitted test files, the base
+commit), so that nothing but the repository's own past is needed to resume or to replay it.
+"""
+
+import base64
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backstory.agent.budget import Budget, Purse
+from backstory.agent.judge import Judge, Stage
+from backstory.agent.phases import Phases
+from backstory.agent.solve import Case, solve
+from backstory.agent.trace import Divergence, Event, RecordedTrace, ReplayedTrace, Trace, is_held, read_events
+from backstory.agent.types import Issue, Solution
+from backstory.agent.written import from_json, to_json
+from backstory.errors import ExitCode, StorageError, UserError
+from backstory.graph.build import build_graph
+from backstory.graph.repograph import RepoGraph
+from backstory.graph.source import Source, open_source, resolve, uncommitted
+from backstory.graph.types import Oid, RepoPath, Report
+from backstory.tools.commands import check_files
+from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, prepare_environment
+from backstory.tools.limits import Limits
+from backstory.tools.paths import read_file
+from backstory.tools.sandbox import Choice, Sandbox, open_sandbox
+from backstory.tools.verdicts import VerdictCache
+from backstory.tools.workspace import Workspace
+
+# Where a bare repository's work tree appears inside the sandbox; a checkout's appears at its own path.
+BARE_ROOT = Path("/workspace")
+# An uncommitted test larger than this is not carried: it would be written into the trace.
+CARRIED_BYTES = 4 * 1024 * 1024
+UNCOMMITTED_NAMED = 10
+
+
+@dataclass(frozen=True)
+class FixRequest:
+    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found."""
+
+    issue_id: str
+    title: str
+    issue_text: str
+    repo: Path
+    base: str | None
+    check: str | None
+    attempts: int
+    budget: Budget
+    sandbox: Choice
+    prepare: bool
+    check_timeout_s: float
+    exclude: tuple[str, ...]
+    languages: tuple[str, ...]
+    cache_dir: Path
+    state_dir: Path
+    active_environment: Path | None
+    search_path: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. phases: seconds by phase; notes: what a user should know (uncommitted files left out, a history that is cut, ...)."""
+
+    run_id: str
+    exit_code: int
+    repo: str
+    base: Oid
+    issue_id: str
+    title: str
+    solution: Solution
+    phases: Mapping[str, float]
+    notes: tuple[str, ...]
+    sandbox: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of `backstory runs`. state: "running", "interrupted" or the solution's status."""
+
+    id: str
+    when: str
+    repo: str
+    title: str
+    state: str
+    exit_code: int | None
+    blamed: str | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of a replay. divergence: the first event that differs, in words, or None."""
+
+    same: bool
+    divergence: str | None
+    patch_tree: Oid | None
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The first event of a run: everything that came from outside. carried: uncommitted check files, base64 by path."""
+
+    request: FixRequest
+    base: Oid
+    carried: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+OnEvent = Callable[[Event], None] | None
+
+
+def fix(request: FixRequest, *, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None) -> Outcome:
+    """Solve an issue, recording the run; see `Outcome`. pip: how --prepare reaches packages; it may hold keys, so it is never recorded. Raises the `UserError` family for what the user has to mend."""
+    source = open_source(request.repo)
+    base = resolve(source, request.base or "HEAD")
+    open_sandbox(request.sandbox)  # refuse before any work is done
+    carried, notes = _carry(request, source)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    start = _Start(request, base, carried, notes)
+    with RecordedTrace(events_path(request.state_dir, run_id), run_id, on_event=on_event) as trace:
+        trace.note("started", **to_json(start))
+        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=True)
+
+
+def resume(
+    run_id: str, *, state_dir: Path, report: Report, budget: Budget | None = None, on_event: OnEvent = None, pip: PipSettings | None = None
+) -> Outcome:
+    """Go on with a run that was killed or ran into a limit; a finished one gives its outcome again. budget: another one than the run began with."""
+    run_id = find_run(state_dir, run_id)
+    path = events_path(state_dir, run_id)
+    events = read_events(path)
+    done = outcome_of(events)
+    if done is not None and (done.solution.limit is None or budget is None):
+        return done
+    start = _start_of(events, run_id)
+    if budget is not None:
+        start = replace(start, request=replace(start.request, budget=budget))
+    spent = sum(seconds for event in events if isinstance(seconds := event.body.get("seconds"), float))
+    with RecordedTrace(path, run_id, on_event=on_event) as trace:
+        trace.note("started", **dict(events[0].body))
+        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=spent, remember=True)
+
+
+def replay(run_id: str, *, state_dir: Path, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None) -> Replay:
+    """Walk a recorded run again through the real code: every edit and check is made anew, and each must come out as it did."""
+    run_id = find_run(state_dir, run_id)
+    events = read_events(events_path(state_dir, run_id))
+    recorded = outcome_of(events)
+    start = _start_of(events, run_id)
+    start = replace(start, request=replace(start.request, budget=Budget()))
+    trace = ReplayedTrace(events, on_event=on_event)
+    try:
+        outcome = _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=False)
+        trace.finish()
+    except Divergence as divergence:
+        return Replay(False, str(divergence), None)
+    tree = outcome.solution.patch.tree if outcome.solution.patch else None
+    recorded_tree = recorded.solution.patch.tree if recorded is not None and recorded.solution.patch else None
+    if recorded is not None and tree != recorded_tree:
+        return Replay(False, f"the patch is tree {tree}, recorded was {recorded_tree}", tree)
+    return Replay(True, None, tree)
+
+
+def list_runs(state_dir: Path) -> list[RunSummary]:
+    """Return the recorded runs, newest first. A damaged one is listed as such."""
+    folder = state_dir / "runs"
+    return (
+        [_summary(state_dir, path.name) for path in sorted(folder.iterdir(), reverse=True) if (path / "events.jsonl").exists()]
+        if folder.is_dir()
+        else []
+    )
+
+
+def find_run(state_dir: Path, prefix: str) -> str:
+    """Return the id of the one run that begins with `prefix`; "last" is the newest. Raises UserError when there is none or more than one."""
+    known = [summary.id for summary in list_runs(state_dir)]
+    if prefix == "last" and known:
+        return known[0]
+    matching = [run for run in known if prefix and run.startswith(prefix)]
+    if prefix in known:
+        return prefix
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UserError(f"{prefix!r} begins {len(matching)} runs; give more of the id (`backstory runs` lists them)")
+    raise UserError(f"no run {prefix!r}; `backstory runs` lists them")
+
+
+def open_run(state_dir: Path, prefix: str) -> tuple[str, list[Event], Outcome | None]:
+    """Return a run's id, its events, and its outcome if it has ended."""
+    run_id = find_run(state_dir, prefix)
+    events = read_events(events_path(state_dir, run_id))
+    return run_id, events, outcome_of(events)
+
+
+def request_of(events: list[Event], run_id: str) -> FixRequest:
+    """Return what a run was asked."""
+    return _start_of(events, run_id).request
+
+
+def outcome_of(events: list[Event]) -> Outcome | None:
+    """Return how a run ended, or None while it has not."""
+    return from_json(events[-1].body, Outcome) if events and events[-1].kind == "finished" else None
+
+
+def run_folder(state_dir: Path, run_id: str) -> Path:
+    """Return the folder of a run."""
+    return state_dir / "runs" / run_id
+
+
+def events_path(state_dir: Path, run_id: str) -> Path:
+    """Return the file of a run's events."""
+    return run_folder(state_dir, run_id) / "events.jsonl"
+
+
+def _go(
+    run_id: str, start: _Start, trace: Trace, *, report: Report, pip: PipSettings | None, seconds_before: float, remember: bool
+) -> Outcome:
+    """Open everything a case needs, solve it and record how it ended. remember: whether verdicts of other runs may be used."""
+    request, base = start.request, start.base
+    phases, purse = Phases(report), Purse(request.budget, trace, seconds_before)
+    work_dir = request.cache_dir / "work" / run_id
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, work_dir, ignore_errors=True)
+        source = open_source(request.repo)
+        with phases("index"):
+            graph = build_graph(source, base, cache_dir=request.cache_dir, report=report)
+            stack.callback(graph.close)
+        sandbox = open_sandbox(request.sandbox)
+        bound_at = source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
+        with phases("environment"):
+            environment = _environment(request, source, graph, bound_at, sandbox, work_dir, pip, report)
+        stage = Stage(
+            sandbox,
+            environment,
+            bound_at,
+            build_outputs(source.work_tree) if source.work_tree else (),
+            Limits(wall_s=request.check_timeout_s),
+        )
+        cache = VerdictCache(graph.mirror.path.parent / "verdicts.db") if remember else None
+        judge = stack.enter_context(
+            Judge(
+                graph.mirror,
+                base,
+                overlay={},
+                stage=stage,
+                work_dir=work_dir,
+                cache=cache,
+                trace=trace,
+                purse=purse,
+                workers=request.attempts,
+            )
+        )
+        carried = {RepoPath(path): base64.b64decode(content) for path, content in start.carried.items()}
+
+        def read(path: RepoPath) -> bytes | None:
+            return carried[path] if path in carried else graph.mirror.blob_at(base, path)
+
+        issue = Issue(request.issue_id, str(request.repo), base, request.title, request.issue_text)
+        case = Case(issue, graph, judge, read, request.check, request.check_timeout_s, request.attempts, trace, purse, phases)
+        solution = solve(case)
+        outcome = Outcome(
+            run_id=run_id,
+            exit_code=exit_code(solution),
+            repo=str(request.repo),
+            base=base,
+            issue_id=request.issue_id,
+            title=request.title,
+            solution=solution,
+            phases={name: round(seconds, 3) for name, seconds in phases.seconds.items()},
+            notes=(*start.notes, *_circumstances(source, graph), *environment.notes),
+            sandbox=sandbox.name,
+            environment=environment.label,
+        )
+    if isinstance(trace, RecordedTrace):
+        if solution.patch is not None:
+            _save(run_folder(request.state_dir, run_id) / "patch.diff", solution.patch.diff)
+        trace.note("finished", **to_json(outcome))
+    return outcome
+
+
+def exit_code(solution: Solution) -> ExitCode:
+    """Return the documented exit code: verified wins over a limit, a limit over what it cut short."""
+    if solution.status == "verified":
+        return ExitCode.VERIFIED
+    if solution.limit is not None:
+        return ExitCode.LIMIT
+    return ExitCode.UNVERIFIED if solution.patch is not None else ExitCode.NO_PATCH
+
+
+def _environment(
+    request: FixRequest,
+    source: Source,
+    graph: RepoGraph,
+    bound_at: Path,
+    sandbox: Sandbox,
+    work_dir: Path,
+    pip: PipSettings | None,
+    report: Report,
+) -> Environment:
+    """Return where the checks run: what the checkout or the user has, or with --prepare one that is built from the base."""
+    if not request.prepare:
+        return find_environment(source.work_tree, active=request.active_environment, path=request.search_path)
+    with Workspace(graph.mirror, graph.at, work_dir / "prepare") as workspace:
+        return prepare_environment(
+            workspace.root,
+            bound_at=bound_at,
+            cache_dir=request.cache_dir,
+            sandbox=sandbox,
+            path=request.search_path,
+            pip=pip,
+            mounts=workspace.mounts(bound_at),
+            report=report,
+        )
+
+
+def _circumstances(source: Source, graph: RepoGraph) -> Iterator[str]:
+    """Yield what limits a run and a user should know."""
+    if graph.shallow:
+        yield "the repository is a shallow clone: its history is cut, and what lies behind the cut cannot be searched (`git fetch --unshallow`)"
+    if source.submodules:
+        yield f"submodules are not entered: {', '.join(source.submodules)}"
+    if source.operation:
+        yield f"a {source.operation} is in progress in the checkout; the base is a commit, so it does not matter here"
+
+
+def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the user's uncommitted versions of the check's files (base64 by path), and a note that names what is left out."""
+    changed = uncommitted(source)
+    if not changed or source.work_tree is None:
+        return {}, ()
+    root = source.work_tree
+    named = check_files(request.check, lambda path: (root / path).is_file()) if request.check else ()
+    carried: dict[str, str] = {}
+    for path in named:
+        if path in changed:
+            content = read_file(root, path)
+            if len(content) > CARRIED_BYTES:
+                raise UserError(f"the uncommitted check file {path!r} is over {CARRIED_BYTES >> 20} MB; commit it and try again")
+            carried[path] = base64.b64encode(content).decode()
+    left_out = [path for path in changed if path not in carried]
+    notes = []
+    if carried:
+        notes.append(f"carried from the checkout, uncommitted: {', '.join(sorted(carried))}")
+    if left_out:
+        more = f" and {len(left_out) - UNCOMMITTED_NAMED} more" if len(left_out) > UNCOMMITTED_NAMED else ""
+        notes.append(f"uncommitted changes left out: {', '.join(left_out[:UNCOMMITTED_NAMED])}{more}")
+    return carried, tuple(notes)
+
+
+def _start_of(events: list[Event], run_id: str) -> _Start:
+    if not events or events[0].kind != "started":
+        raise UserError(f"run {run_id} was killed before it began; start it again with `backstory fix`")
+    return from_json(events[0].body, _Start)
+
+
+def _summary(state_dir: Path, run_id: str) -> RunSummary:
+    path = events_path(state_dir, run_id)
+    try:
+        events = read_events(path)
+        start = _start_of(events, run_id)
+    except (StorageError, UserError, ValueError):
+        return RunSummary(run_id, "", "", "", "damaged", None, None)
+    done = outcome_of(events)
+    if done is None:
+        return RunSummary(
+            run_id, events[0].at, str(start.request.repo), start.request.title, "running" if is_held(path) else "interrupted", None, None
+        )
+    blamed = done.solution.blamed.commit if done.solution.blamed else None
+    state = done.solution.status if done.solution.limit is None or done.solution.status == "verified" else "limit"
+    return RunSummary(run_id, events[0].at, done.repo, done.title, state, done.exit_code, blamed)
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_suffix(".new")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot save {str(path)!r}: {error.strerror}; free some room and `backstory resume {path.parent.name}`"
+        ) from error
