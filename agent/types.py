@@ -38,7 +38,8 @@ class Suspect:
 class Proposal:
     """A possible repair of the base, not yet tried.
 
-    kind: how it was made ("undo", "undo-part", "restore-lines", "drop-lines", "sibling").
+    kind: how it was made: "undo" (a whole commit), "undo-part" (whole hunks), "restore-lines", "drop-lines", "old-lines", "one-piece", "old-words" (less
+    than a hunk: see `undo.py`), "sibling".
     title: one line for a person. edits: whole new contents by path; None deletes the file. size: lines added and removed against the base.
     """
 

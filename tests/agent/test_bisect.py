@@ -66,7 +66,7 @@ PRIORS = st.dictionaries(st.integers(0, 39).map(str), st.floats(0, 1), max_size=
 
 
 @given(worlds(skips=False), PRIORS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_where_all_can_be_tested_the_culprit_found_is_the_true_one(world, prior):
     """Whatever is suspected: `found` is right and confirmed; `not_a_regression` means that nothing tried was good."""
     finding = world.search(prior)
@@ -82,7 +82,7 @@ def test_where_all_can_be_tested_the_culprit_found_is_the_true_one(world, prior)
 
 
 @given(worlds(skips=True), PRIORS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_culprit_is_always_among_the_candidates(world, prior):
     """With commits that cannot be tested anywhere, the truth is never ruled out, and probabilities sum to one."""
     finding = world.search(prior)
