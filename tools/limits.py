@@ -25,6 +25,7 @@ _PROC = Path("/proc")
 _NUMBERS = count()
 _GROUP_PREFIX = "backstory-"
 _EMPTY_WITHIN_S = 2.0  # how long killed processes may take to be gone; the kernel needs milliseconds
+_REMOVALS_TRIED = 40  # five milliseconds apart
 _CPU_GRACE_S = 2  # between the signal a program may answer (SIGXCPU) and the one it may not
 _PAGE = resource.getpagesize()
 
@@ -102,9 +103,16 @@ class Group:
         return None
 
     def remove(self) -> None:
-        """Remove the group, which must be empty by now; one that is not is left for a later run to remove."""
-        with suppress(OSError):
-            self.path.rmdir()
+        """Remove the group. What was killed in it may take a moment to be gone; one that stays is left for a later run to remove."""
+        for _ in range(_REMOVALS_TRIED):
+            try:
+                self.path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(0.005)
+            else:
+                return
 
 
 def open_group(limits: Limits) -> Group | None:
@@ -303,9 +311,13 @@ def _below_mount(group: Path, *, root: Path, mounted_at: Path) -> Path:
 
 
 def _remove_stale(parent: Path) -> None:
-    """Remove what a killed run left: empty groups whose maker is gone."""
+    """End what a killed run left in its groups, and remove them. A group's maker is in its name; one in use has a living one."""
     for path in parent.glob(f"{_GROUP_PREFIX}*"):
         maker = path.name.removeprefix(_GROUP_PREFIX).partition("-")[0]
-        if maker.isdigit() and not _alive(int(maker)):
+        if not maker.isdigit() or _alive(int(maker)):
+            continue
+        left = Group(path, "", memory=False)
+        for pid in left.pids():
             with suppress(OSError):
-                path.rmdir()
+                os.kill(pid, signal.SIGKILL)
+        left.remove()
