@@ -53,7 +53,8 @@ class Instance:
 @dataclass(frozen=True)
 class Row:
     """What one arm found for one instance. files, functions: its first `DEPTH`; build_s: to open the graph and count its words; seconds: to
-    locate after that."""
+    locate after that.
+    """
 
     id: str
     repository: str
