@@ -13,6 +13,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from backstory.errors import SandboxError, StorageError
@@ -114,37 +115,68 @@ def read_in_folder(folder: int, name: str, path: str, *, limit: int = MAX_FILE_B
     return content
 
 
-def write_file(root: Path, path: str, content: bytes, *, mode: int | None = None, durable: bool = False) -> None:
-    """Give a file below `root` new bytes at one stroke; whoever looks sees the old file or the new one.
+def write_file(root: Path, path: str, content: bytes, *, mode: int | None = None) -> None:
+    """Give a file below `root` new bytes at one stroke; whoever looks sees the old file or the new one. As `stage_file`, then `commit`."""
+    stage_file(root, path, content, mode=mode).commit()
 
-    Folders are made. mode: permission bits; None keeps those of the file that is there, or gives a new one the usual. durable: on disk on return.
+
+def write_link(root: Path, path: str, target: bytes) -> None:
+    """Make `path` a symbolic link, in place of a file or link that is there. As `stage_link`, then `commit`."""
+    stage_link(root, path, target).commit()
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A file that lies ready beside its place under a name of its own; `commit` puts it there, `discard` removes it."""
+
+    root: Path
+    path: str
+    temporary: str
+
+    def commit(self) -> None:
+        """Take the place of what is there, at one stroke and needing no room on the disk."""
+        *parts, name = self.path.split("/")
+        with disk_errors(self.path), open_folder(self.root, parts) as folder:
+            os.replace(self.temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
+    def discard(self) -> None:
+        """Remove it again."""
+        with suppress(OSError, SandboxError), open_folder(self.root, self.path.split("/")[:-1]) as folder:
+            os.unlink(self.temporary, dir_fd=folder)
+
+
+def stage_file(root: Path, path: str, content: bytes, *, mode: int | None = None, durable: bool = False) -> Staged:
+    """Write bytes that are to become the file at `path`; folders are made.
+
+    mode: permission bits; None keeps those of the file that is there, or gives a new one the usual. durable: on disk on return.
     A hard link elsewhere keeps the old bytes. Raises SandboxError when a link, a folder or a special file is in the way, StorageError when the
     disk is full or read-only.
     """
-    parts = repo_path(path).split("/")
-    with disk_errors(path), open_folder(root, parts[:-1], create=True) as folder:
-        there = facts_in_folder(folder, parts[-1])
+    *parts, name = repo_path(path).split("/")
+    with disk_errors(path), open_folder(root, parts, create=True) as folder:
+        there = facts_in_folder(folder, name)
         if there is not None and not stat.S_ISREG(there.st_mode):
             raise _refused(
                 path, "it is a link, and links are not written through" if stat.S_ISLNK(there.st_mode) else "it is not a regular file"
             )
         if mode is None and there is not None:
             mode = stat.S_IMODE(there.st_mode) & 0o777
-        _replace(folder, parts[-1], content, mode=mode, durable=durable)
+        return Staged(root, path, _written(folder, content, mode=mode, durable=durable))
 
 
-def write_link(root: Path, path: str, target: bytes) -> None:
-    """Make `path` a symbolic link, in place of a file or link that is there. Raises SandboxError when `target` leads out of `root`."""
-    parts = repo_path(path).split("/")
+def stage_link(root: Path, path: str, target: bytes) -> Staged:
+    """Make a symbolic link that is to take the place of the file or link at `path`. Raises SandboxError when `target` leads out of `root`."""
+    *parts, name = repo_path(path).split("/")
     if not link_stays_inside(path, target):
         raise _refused(path, f"the link to {os.fsdecode(target)!r} leads out of the repository")
-    with disk_errors(path), open_folder(root, parts[:-1], create=True) as folder:
-        there = facts_in_folder(folder, parts[-1])
+    with disk_errors(path), open_folder(root, parts, create=True) as folder:
+        there = facts_in_folder(folder, name)
         if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
             raise _refused(path, "it is not a regular file")
         temporary = _temporary_name()
-        os.symlink(target, temporary, dir_fd=folder)
-        os.replace(temporary, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+        os.symlink(target, os.fsencode(temporary), dir_fd=folder)
+        return Staged(root, path, temporary)
 
 
 def delete_file(root: Path, path: str) -> None:
@@ -234,7 +266,7 @@ def disk_errors(what: str) -> Iterator[None]:
         raise
 
 
-def _replace(folder: int, name: str, content: bytes, *, mode: int | None, durable: bool) -> None:
+def _written(folder: int, content: bytes, *, mode: int | None, durable: bool) -> str:
     temporary = _temporary_name()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
@@ -245,13 +277,11 @@ def _replace(folder: int, name: str, content: bytes, *, mode: int | None, durabl
             file.flush()
             if durable:
                 os.fsync(descriptor)
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        if durable:
-            os.fsync(folder)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
         raise
+    return temporary
 
 
 def _temporary_name() -> str:

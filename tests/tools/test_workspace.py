@@ -19,6 +19,7 @@ from backstory.graph.types import Oid
 from backstory.tools.patch import write_tree
 from backstory.tools.trees import files_of, objects
 from backstory.tools.workspace import Workspace
+from hostile import arm
 from repos import Repo, git
 
 HOSTILE_ATTRIBUTES = "* text=auto eol=crlf ident filter=evil working-tree-encoding=UTF-16\n*.py text eol=crlf\n"
@@ -354,6 +355,21 @@ def test_tampering_runs_nothing_and_stays_out_of_the_patch(place, workspace, rep
     assert tree_of_files(workspace.root, repo) == repo.git("rev-parse", "HEAD^{tree}")
     assert workspace.scratch() == ()
     assert not mark.exists()
+
+
+def test_a_hostile_repository_runs_nothing(repo, tmp_path):
+    """In a worktree of a repository that names programs in every way git offers, none runs: not on checkout, edits, patch, cover or leaving."""
+    canary = arm(repo, partial=False)
+    with Workspace(
+        open_mirror(open_source(repo.root), Oid(canary.head), cache_dir=tmp_path / "cache"), Oid(canary.head), tmp_path / "work" / "1"
+    ) as workspace:
+        workspace.write("src/app.py", b"changed\n")
+        (workspace.root / "new.log").write_text("x")
+        assert workspace.patch().files == ("src/app.py",)
+        workspace.mounts()
+        workspace.checkout(Oid(canary.head))
+        assert workspace.scratch() == ()
+    canary.assert_silent()
 
 
 def test_a_control_file_that_a_program_changes_or_deletes_keeps_its_committed_form(tmp_path):
