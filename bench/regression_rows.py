@@ -29,6 +29,11 @@ class Recipe:
     python: str
     installs: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """The recipe as it is noted in an environment that was made from it."""
+        return "\n".join([self.python, *self.installs])
+
 
 @dataclass(frozen=True)
 class Row:
@@ -125,8 +130,10 @@ def prepare(row: Row, recipe: Recipe, place: Place) -> None:
     checkout = place.checkout(row)
     if not (checkout / ".git").exists():
         _clone(row, place)
-    if not (checkout / ".venv" / "installed").exists():
+    marker = checkout / ".venv" / "installed"
+    if not marker.exists() or marker.read_text(encoding="utf-8") != recipe.text:
         _install(checkout, recipe)
+        marker.write_text(recipe.text, encoding="utf-8")
     reset(row, place)
 
 
@@ -148,7 +155,6 @@ def _install(checkout: Path, recipe: Recipe) -> None:
     for arguments in recipe.installs:
         command = [".venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *shlex.split(arguments)]
         subprocess.run(command, cwd=checkout, env=quiet_environment(), check=True)
-    (checkout / ".venv" / "installed").touch()
 
 
 def reset(row: Row, place: Place) -> None:

@@ -42,6 +42,7 @@ class Outcome:
     functions: str
     seconds: float
     check_runs: int | None
+    """Commits on which the check was run while history was searched."""
     error: str
 
 
@@ -82,7 +83,7 @@ def measure(row: rows.Row, place: rows.Place, *, warm: bool) -> Outcome:
     answer, exit_code, error = ask(row, place, warm=warm)
     seconds = time.monotonic() - start
     try:
-        verdict, functions = judge(row, place, str(answer.get("patch") or ""))
+        verdict, functions = judge(row, place, (answer.get("patch") or {}).get("diff", ""))
     finally:
         rows.reset(row, place)
     blamed = (answer.get("blamed") or {}).get("commit")
@@ -99,7 +100,7 @@ def measure(row: rows.Row, place: rows.Place, *, warm: bool) -> Outcome:
         newly_failing=verdict.newly_failing if verdict else (),
         functions=functions,
         seconds=round(seconds, 1),
-        check_runs=check_runs(answer),
+        check_runs=len(answer["tested"]) if "tested" in answer else None,
         error=error,
     )
 
@@ -142,7 +143,10 @@ def judge(row: rows.Row, place: rows.Place, patch: str) -> tuple[rows.Grade | No
         return None, "-"
     checkout = place.checkout(row)
     done = subprocess.run(
-        ["git", "-C", str(checkout), "apply", "--whitespace=nowarn", "-"], input=patch.encode(), capture_output=True, check=False
+        ["git", "-C", str(checkout), "apply", "--whitespace=nowarn", "-"],
+        input=patch.encode("utf-8", "surrogateescape"),
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         return None, "does not apply"
@@ -150,22 +154,16 @@ def judge(row: rows.Row, place: rows.Place, patch: str) -> tuple[rows.Grade | No
     return rows.grade(row, place), functions
 
 
-def check_runs(answer: Mapping[str, object]) -> int | None:
-    """How many times the run tested a commit while it searched the history, where it says so."""
-    bisection = answer.get("bisection")
-    return bisection.get("runs") if isinstance(bisection, dict) else None
-
-
 HEAD = (
     "| row | blamed right | culprit's rank | verified | exit | fix's tests | newly failing | functions | s | runs "
-    "| git bisect right | runs | s | git revert | fix's tests |"
+    "| git bisect right | runs | s | git revert | fix's tests | newly failing |"
 )
 
 
 def table(listed: list[rows.Row], outcomes: Mapping[str, dict], baseline: Mapping[str, dict]) -> str:
     """A Markdown table of every row, run or not, and a line of totals."""
     lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
-    lines += ["| " + " | ".join([row.id, *ours(outcomes.get(row.id)), *plain(baseline.get(row.id))]) + " |" for row in listed]
+    lines += ["| " + " | ".join([row.id, *ours(outcomes.get(row.id)), *plain(row, baseline.get(row.id))]) + " |" for row in listed]
     lines += ["", totals(listed, outcomes, baseline)]
     return "\n".join(lines)
 
@@ -181,11 +179,18 @@ def ours(outcome: Mapping[str, object] | None) -> list[str]:
     ]
 
 
-def plain(result: Mapping[str, object] | None) -> list[str]:
+def plain(row: rows.Row, result: Mapping[str, object] | None) -> list[str]:
     """Plain git's cells of a row."""
     if result is None:
-        return ["not run"] + [""] * 4
-    return [shown(result.get(key)) for key in ("right", "runs", "seconds", "revert", "hidden")]
+        return ["not run"] + [""] * 5
+    newly = str(len(result["newly_failing"])) if "newly_failing" in result else "-"  # type: ignore[arg-type]
+    return [shown(found_right(row, result)), *(shown(result.get(key)) for key in ("runs", "seconds", "revert", "hidden")), newly]
+
+
+def found_right(row: rows.Row, result: Mapping[str, object]) -> bool:
+    """Whether git bisect ended with the culprit alone."""
+    found = result["found"]
+    return isinstance(found, list) and len(found) == 1 and found[0] in row.culprits
 
 
 def shown(value: object) -> str:
@@ -198,12 +203,13 @@ def shown(value: object) -> str:
 def totals(listed: list[rows.Row], outcomes: Mapping[str, dict], baseline: Mapping[str, dict]) -> str:
     """One line: how many of the rows each way."""
     done = [outcomes[row.id] for row in listed if row.id in outcomes]
-    git = [baseline[row.id] for row in listed if row.id in baseline]
+    measured = [row for row in listed if row.id in baseline]
+    git = [baseline[row.id] for row in measured]
     return (
         f"Backstory on {len(done)} of {len(listed)} rows: culprit right {sum(o['blamed_right'] for o in done)}, "
         f"verified {sum(o['exit_code'] == 0 for o in done)}, all of the fix's tests {sum(o['all_hidden'] for o in done)}, "
         f"of these nothing newly failing {sum(o['all_hidden'] and not o['newly_failing'] for o in done)}. "
-        f"git bisect and revert on {len(git)}: culprit right {sum(b['right'] for b in git)}, "
+        f"git bisect and revert on {len(git)}: culprit right {sum(found_right(row, baseline[row.id]) for row in measured)}, "
         f"reverts cleanly {sum(b['revert'] == 'clean' for b in git)}, all of the fix's tests {sum(bool(b.get('all_hidden')) for b in git)}, "
         f"of these nothing newly failing {sum(bool(b.get('all_hidden')) and not b['newly_failing'] for b in git)}."
     )

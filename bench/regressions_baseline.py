@@ -65,7 +65,6 @@ def measure(row: rows.Row, place: rows.Place) -> dict[str, object]:
             "runs": count(log),
             "untestable": log.read_text().split().count(str(SKIP)),
             "found": found,
-            "right": len(found) == 1 and found[0] in row.culprits,
             "seconds": round(searched, 1),
         }
         return {**result, **(revert(row, place, found[0]) if len(found) == 1 else {"revert": "nothing to revert"})}
