@@ -60,7 +60,7 @@ def outcome_lines(outcome: "Outcome") -> list[Line]:
     lines += _blamed_lines(solution)
     if solution.patch:
         lines += [Line(), Line("patch", "bold"), Line(solution.patch.diff.decode("utf-8", "replace").rstrip("\n"))]
-    lines += _section("evidence", (f"{item.note} ({item.ref})" if item.ref else item.note for item in solution.why))
+    lines += _section("evidence", (f"{item.note} ({_short_if_oid(item.ref)})" if item.ref else item.note for item in solution.why))
     if solution.status != "verified" or not solution.blamed:
         lines += suspect_lines(solution.suspects[:LISTED])
         lines += location_lines(solution.locations[:LISTED])
@@ -233,7 +233,12 @@ def _blamed_lines(solution: Solution) -> list[Line]:
     ]
     if len(blamed.candidates) > 1:
         lines.append(Line(f"  candidates: {_listed([short(oid) for oid in blamed.candidates])}"))
-    return lines + [Line(f"  {one_line(item.note)}") for item in blamed.why]
+    return lines + [Line(f"  {one_line(item.note)}") for item in _beyond_the_check(blamed)]
+
+
+def _beyond_the_check(blamed: Blamed) -> list[Evidence]:
+    """Return the reasons that the status of the blame does not say already."""
+    return [item for item in blamed.why if item.kind != "check"]
 
 
 def _blamed_json(blamed: Blamed | None) -> Json:
@@ -254,7 +259,7 @@ def _handover_blamed(blamed: Blamed | None) -> str:
     if blamed is None:
         return "None was found."
     said = f"{code_span(blamed.commit)} {code_span(blamed.subject)}: {_BLAME_WORDS[blamed.status]}."
-    return "\n".join([said, *(f"- {code_span(item.note)}" for item in blamed.why)])
+    return "\n".join([said, *(f"- {code_span(item.note)}" for item in _beyond_the_check(blamed))])
 
 
 def _section(title: str, rows: Iterable[str]) -> list[Line]:

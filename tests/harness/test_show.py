@@ -30,7 +30,15 @@ def solution(**changes):
             verified_by="the given check failed at the base and passes with the patch",
             check="pytest tests/test_dates.py",
             scope=("tests/test_dates.py",),
-            blamed=Blamed(GUILTY, "parse: faster", "Ada", "2024-01-02T03:04:05+00:00", "confirmed", (GUILTY,), WHY),
+            blamed=Blamed(
+                GUILTY,
+                "parse: faster",
+                "Ada",
+                "2024-01-02T03:04:05+00:00",
+                "confirmed",
+                (GUILTY,),
+                (Evidence("check", GUILTY, "the check fails at it"), *WHY),
+            ),
             tested=(types.Tested(GUILTY, "bad", ""), types.Tested("d" * 40, "good", "")),
             tried=(Tried("undo", "undo the guilty hunks", 2, "verified", ""),),
             suspects=(Suspect(GUILTY, 0.75, WHY),),
@@ -88,7 +96,7 @@ diff --git a/dates.py b/dates.py
 +x = 1
 
 evidence
-  puts back what this commit took away (bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb)
+  puts back what this commit took away (bbbbbbbbbbbb)
 
 tried
   verified: undo the guilty hunks
