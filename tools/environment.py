@@ -329,6 +329,7 @@ def _named_by_pip(pip: PipSettings) -> list[Path]:
     configs = [path for path in (pip.config, Path("/etc/pip.conf")) if path is not None and path.is_file()]
     settings = [*pip.env.values(), *((_read(path) or b"").decode("utf-8", "replace") for path in configs)]
     named = [Path(match) for text in settings for match in _LOCAL_PATH.findall(text)]
+    named = [path.parent if path.name == "simple" else path for path in named]  # an index on disk keeps its files beside `simple`
     return list(dict.fromkeys([*configs, *(path for path in named if path.exists() and len(path.parts) > 2)]))
 
 
@@ -343,7 +344,7 @@ def _prepared(folder: Path, *, bound_at: Path, path: str) -> Environment:
     found = from_prefix(folder)
     if isinstance(found, str):
         raise UserError(f"the prepared environment at {str(folder)!r} cannot be used: {found}; delete it and try again")
-    environment = _environment(("prepared environment", found), [], checkout=None, path=path)
+    environment = _environment(("prepared environment", found), [], checkout=bound_at, path=path)
     outputs = json.loads((folder / _PREPARED).read_text())["outputs"]
     kept = tuple(Mount(folder / "outputs" / name, bound_at / name) for name in outputs)
     return replace(environment, mounts=(*environment.mounts, *kept))
