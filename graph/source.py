@@ -20,6 +20,7 @@ from backstory.graph.encoding import path_text
 from backstory.graph.types import Oid, RepoPath
 
 OBJECT_FORMAT = "sha1"
+REMEDY_INCOMPLETE = "make a complete clone (without --filter), or run `git fsck` there to see what is damaged"
 # Extensions of a repository's config that change nothing for a reader that never writes; libgit2 refuses any it was not told of.
 HARMLESS_EXTENSIONS = ("partialclone", "relativeworktrees")
 
@@ -312,9 +313,6 @@ def _parents_and_time(repository: pygit2.Repository, oid: str) -> tuple[list[str
             except (ValueError, IndexError):
                 return parents, 0
     return parents, 0
-
-
-REMEDY_INCOMPLETE = "make a complete clone (without --filter), or run `git fsck` there to see what is damaged"
 
 
 def _newest_tag(repository: pygit2.Repository, times: dict[str, int]) -> tuple[str, Oid] | None:

@@ -1,8 +1,8 @@
 """Building: in tiers, only what is missing, after a kill as well, and two at once."""
 
-import multiprocessing
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,46 +70,51 @@ def test_branches_that_share_a_past_are_read_once(repo, tmp_path):
     assert side.at not in built(repo, tmp_path, at=main.at)
 
 
-def _build_forever(path: str, at: str, cache: str, ready) -> None:
-    """Build in small batches, and stop dead after the second."""
-    import backstory.graph.build as build
+BUILD = """
+import os, signal, sys
+from pathlib import Path
+import backstory.graph.build as build
+from backstory.graph.mirror import open_source
 
-    build.BATCH_COMMITS = 2
-    seen = 0
+reports_to_live = int(sys.argv[3])
+build.BATCH_COMMITS = 2
 
-    def report(phase: str, done: int, total: int | None) -> None:
-        nonlocal seen
-        if phase in ("history", "lines"):
-            seen += 1
-            if seen == 2 + ready:
-                os.kill(os.getpid(), signal.SIGKILL)
+def report(phase, done, total):
+    global reports_to_live
+    if phase in ("history", "lines"):
+        reports_to_live -= 1
+        if reports_to_live == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    build.build_graph(open_source(Path(path)), Oid(at), cache_dir=Path(cache), tiers=LINES, report=report)
+source = open_source(Path(sys.argv[1]))
+tiers = frozenset({"paths", "lines"})
+print(build.build_graph(source, source.head, cache_dir=Path(sys.argv[2]), tiers=tiers, report=report).built.commits)
+"""
+"""Builds in small batches and prints how many commits were read; dies after so many reports of progress."""
+
+
+def start_build(repo: Repo, cache: Path, *, reports_to_live: int = 1000) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", BUILD, str(repo.root), str(cache), str(reports_to_live)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("later", [0, 2])
 def test_a_killed_build_goes_on_where_it_stopped(repo, tmp_path, later):
     """After `kill -9` in either tier what was stored is kept, and the next build reads the rest only."""
     at, cache = repo.head, tmp_path / "cache"
-    process = multiprocessing.get_context("spawn").Process(target=_build_forever, args=(str(repo.root), at, str(cache), later))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    process = start_build(repo, cache, reports_to_live=2 + later)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     graph = built(repo, tmp_path)
     assert 0 < graph.built.commits + graph.built.commits_with_lines < 12
     whole = build_graph(open_source(repo.root), Oid(at), cache_dir=tmp_path / "fresh", tiers=LINES)
     assert [graph.commit(oid) for oid in graph.order()] == [whole.commit(oid) for oid in whole.order()]
 
 
-def _build_at_once(path: str, at: str, cache: str) -> int:
-    return build_graph(open_source(Path(path)), Oid(at), cache_dir=Path(cache), tiers=LINES).built.commits
-
-
-def test_two_builds_at_once_share_the_work(repo, tmp_path):
+def test_builds_at_once_share_the_work(repo, tmp_path):
     """Of several processes that build one repository together, one reads each commit and all get the graph."""
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        read = pool.starmap(_build_at_once, [(str(repo.root), repo.head, str(tmp_path / "cache"))] * 3)
-    assert sorted(read) == [0, 0, 6]
+    running = [start_build(repo, tmp_path / "cache") for _ in range(3)]
+    assert sorted(int(process.communicate()[0]) for process in running) == [0, 0, 6]
 
 
 def test_progress_is_told_with_totals(repo, tmp_path):
