@@ -95,7 +95,7 @@ def _after(newest_first: Iterable[Oid], blamed: Oid | None) -> list[Oid]:
 
 
 class Scope:
-    """Judges one set of test files at the base once, and any number of repairs against that."""
+    """Judges sets of test files at the base once, and any number of repairs against that."""
 
     def __init__(self, judge: Judge, *, timeout_s: float) -> None:
         self._judge = judge
@@ -103,19 +103,37 @@ class Scope:
         self._at_base: dict[str, Verdict] = {}
 
     def verdict(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict:
-        """Return whether the tests of `files` that passed at the base pass on `tree` too."""
-        command = command_for_tests(files) if files else None
+        """Return whether the tests of `files` that passed at the base pass on `tree` too. Files that give no result at the base are left out."""
+        verdicts = [self._of_folder(tree, group, clean=clean) for group in _by_folder(files)]
+        judged = [verdict for verdict in verdicts if verdict is not None]
+        return ScopeVerdict(
+            files=tuple(path for verdict in judged for path in verdict.files),
+            broke=tuple(test for verdict in judged for test in verdict.broke),
+            held=sum(verdict.held for verdict in judged),
+            reason=next((verdict.reason for verdict in judged if verdict.reason), ""),
+        )
+
+    def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict | None:
+        command = command_for_tests(files, past_broken_files=True)
         if command is None:
-            return ScopeVerdict((), (), 0, "")
+            return None
         check = Check(command, self._timeout_s, files)
         if command not in self._at_base:
             self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
-        before = self._at_base[command]
-        passed = {test for test, outcome in before.results.items() if outcome == "passed"}
+        passed = {test for test, outcome in self._at_base[command].results.items() if outcome == "passed"}
         if not passed:
-            return ScopeVerdict(files, (), 0, f"its tests give no result at the base ({before.status}: {before.summary})")
+            return None
         after = self._judge.verdict(tree, check, role="scope", clean=clean)
         if not after.results:
             return ScopeVerdict(files, (), 0, f"its tests give no result with the patch ({after.status}: {after.summary})")
         broke = sorted(test for test in passed if after.results.get(test) != "passed")
-        return ScopeVerdict(files, tuple(broke), len(passed) - len(broke), "")
+        ran = {test.partition("::")[0] for test in passed}
+        return ScopeVerdict(tuple(path for path in files if path in ran), tuple(broke), len(passed) - len(broke), "")
+
+
+def _by_folder(files: tuple[RepoPath, ...]) -> list[tuple[RepoPath, ...]]:
+    """Return the files by top folder: below different ones they may belong to different projects, whose settings do not go together in one run."""
+    groups: dict[str, list[RepoPath]] = {}
+    for path in files:
+        groups.setdefault(path.split("/")[0] if "/" in path else "", []).append(path)
+    return [tuple(group) for group in groups.values()]

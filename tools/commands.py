@@ -64,8 +64,10 @@ def framework_of(command: str) -> Framework | None:
     return "javascript" if _JAVASCRIPT_WORD.search(command) else None
 
 
-def command_for_tests(tests: Sequence[str]) -> str | None:
+def command_for_tests(tests: Sequence[str], *, past_broken_files: bool = False) -> str | None:
     """Return a command that runs only these test files or ids (`path::Class::name`), or None when they are of no one known kind.
+
+    past_broken_files: run the others when some file cannot be collected.
 
     >>> command_for_tests(["tests/test_a.py::test_x[1 2]", "tests/test_b.py"])
     "python -m pytest -q 'tests/test_a.py::test_x[1 2]' tests/test_b.py"
@@ -74,7 +76,7 @@ def command_for_tests(tests: Sequence[str]) -> str | None:
         return None
     files = [test.partition("::")[0] for test in tests]
     if all(file.endswith(".py") for file in files):
-        return f"{PYTEST} -q {shlex.join(tests)}"
+        return f"{PYTEST} -q {'--continue-on-collection-errors ' if past_broken_files else ''}{shlex.join(tests)}"
     if all(re.search(r"\.[cm]?[jt]sx?$", file) for file in files):
         return f"npm test -- {shlex.join(dict.fromkeys(files))}"
     return None
