@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Backstory needs Python 3.11 or later; set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e .
+	$(PIP) install -e . pytest
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -22,8 +22,8 @@ from backstory.tools.patch import Patch, diff_trees, write_tree
 # Test ids named in a note; the rest are counted.
 NAMES_SHOWN = 3
 
-Minimise = Callable[[Proposal, Callable[[Proposal], bool]], Proposal]
-"""Returns the smallest variant of a passing proposal that still passes."""
+Minimise = Callable[[Proposal, Callable[[Proposal], bool], Callable[[], bool]], Proposal]
+"""Returns the smallest variant of a passing proposal that still passes, given what passes and whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,9 @@ class Prover:
         """Return the smallest variant that passes and, if another, the proposal itself: the smallest may pass by cutting too deep."""
 
         def passes(candidate: Proposal) -> bool:
-            if self.purse.spent_out() is not None:
-                return False
             return self.judge.verdict(self._tree(candidate), self.question.check, role="smaller").status == "passed"
 
-        smallest = self.minimise(proposal, passes)
+        smallest = self.minimise(proposal, passes, lambda: self.purse.spent_out() is None)
         same = self._tree(smallest) == self._tree(proposal)
         return [proposal] if same else [smallest, proposal]
 

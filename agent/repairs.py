@@ -44,11 +44,12 @@ class Repairs:
         for commit in blamed.candidates[:CANDIDATES_TRIED] if blamed else ():
             yield from self._sieve(self._undoing(self._graph.commit(commit)))
         located = self._locations[:PLACES_FOR_SIBLINGS]
-        yield from self._sieve(sibling_proposals(list(self._past_edits(located)), located, today=self._today))
+        edits = list(self._past_edits(located, first=blamed.candidates[:1] if blamed else ()))
+        yield from self._sieve(sibling_proposals(edits, located, today=self._today))
 
-    def minimise(self, proposal: Proposal, passes: Callable[[Proposal], bool]) -> Proposal:
-        """Return the least of a passing proposal that still passes."""
-        return minimise(proposal, passes, today=self._today, parses=_parses).proposal
+    def minimise(self, proposal: Proposal, passes: Callable[[Proposal], bool], go_on: Callable[[], bool]) -> Proposal:
+        """Return the least of a passing proposal that still passes, or the least found when `go_on` says stop."""
+        return minimise(proposal, passes, today=self._today, parses=_parses, go_on=go_on).proposal
 
     def _sieve(self, proposals: Iterator[Proposal]) -> Iterator[Proposal]:
         sieve = Sieve(today=self._today, parses=_parses)
@@ -83,12 +84,12 @@ class Repairs:
                 dropped=self.dropped,
             )
 
-    def _past_edits(self, located: Sequence[Location]) -> Iterator[PastEdit]:
-        """Yield the edits of commits that resemble the issue, then of those that changed the located files, newest first."""
+    def _past_edits(self, located: Sequence[Location], *, first: Sequence[Oid]) -> Iterator[PastEdit]:
+        """Yield the edits of `first` (the blamed commit may have forgotten a place), of commits like the issue, of those on the located files."""
         files = dict.fromkeys(place.path for place in located)
         alike = [change.commit for change in recall(self._text, self._graph, limit=PAST_COMMITS)]
         touching = [commit for path in files for commit in self._graph.touched(path)[:PAST_COMMITS]]
-        for oid in dict.fromkeys([*alike, *touching]):
+        for oid in dict.fromkeys([*first, *alike, *touching]):
             commit = self._graph.commit(oid)
             if len(commit.parents) == 1:
                 yield from islice(self._edits_of(commit), PAST_FILES)
