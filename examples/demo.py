@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from build_example import build
+from history import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -28,7 +29,7 @@ def main(options: list[str]) -> int:
     repository, issue = BUILD / "example", BUILD / "example-issue.md"
     head = build(repository)
     issue.write_bytes((ROOT / "examples" / "issue.md").read_bytes())
-    print(f"Built {shown(repository)}: a small shop library, 69 commits, newest {head[:12]}.")
+    print(f"Built {shown(repository)}: a small shop library, {len(STEPS)} commits, newest {head[:12]}.")
     print(f"The issue: {issue.read_text(encoding='utf-8').splitlines()[0].removeprefix('# ')}")
 
     arguments = ["fix", shown(issue), "--repo", shown(repository), "--check", CHECK, *options]

@@ -11,8 +11,8 @@ What does not belong is moved to a `trash` folder beside the work tree and taken
 it. What a program made of the files is told by `backstory.tools.survey`.
 """
 
-import itertools
 import os
+import secrets
 import stat
 from collections.abc import Collection
 from contextlib import suppress
@@ -42,7 +42,6 @@ class WorkTree:
         self.repository = repository
         self._trash = trash
         self._known: dict[RepoPath, tuple[Stamp, TreeEntry]] = {}
-        self._numbers = itertools.count()
 
     def checkout(self, tree: Oid, *, keep: Collection[str] = ()) -> None:
         """Make the files below the root exactly those of `tree`; submodules become empty folders.
@@ -81,7 +80,7 @@ class WorkTree:
     def clock(self) -> int:
         """Return the file system's time in nanoseconds: whatever changes from now on is stamped with this time or a later one."""
         self._trash.mkdir(exist_ok=True)
-        probe = self._trash / f"clock-{next(self._numbers)}"
+        probe = self._trash / f"clock-{secrets.token_hex(8)}"
         probe.touch()
         now = probe.stat().st_ctime_ns
         probe.unlink()
@@ -176,7 +175,7 @@ class WorkTree:
             os.unlink(name, dir_fd=descriptor)
             return
         _open_up(descriptor, name)  # moving a folder rewrites its `..`, for which it must be writable
-        os.rename(name, self._trash / str(next(self._numbers)), src_dir_fd=descriptor)
+        os.rename(name, self._trash / secrets.token_hex(8), src_dir_fd=descriptor)
 
 
 def take_apart(trash: Path) -> None:
@@ -184,7 +183,6 @@ def take_apart(trash: Path) -> None:
 
     Each folder's folders are first moved up into `trash` itself, so no path grows long and nothing is recursive.
     """
-    numbers = itertools.count()
     try:
         top = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -198,7 +196,7 @@ def take_apart(trash: Path) -> None:
             try:
                 for folder in _emptied_of_files(inner):
                     _open_up(inner, folder)
-                    moved = f"moved-{next(numbers)}"
+                    moved = secrets.token_hex(8)  # never a name that a killed run left
                     os.rename(folder, moved, src_dir_fd=inner, dst_dir_fd=top)
                     waiting.append(moved)
             finally:

@@ -478,6 +478,18 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(repo, mirror, tmp_path):
     assert not list((mirror.path / "worktrees").iterdir())
 
 
+def test_a_clean_up_that_was_killed_is_finished(repo, mirror, tmp_path):
+    """Half a work tree, its trash and a locked folder in it, left by a run killed while it cleaned up, do not stand in the way."""
+    root = tmp_path / "work" / "1"
+    for folder in (root / "src", tmp_path / "work" / "1.trash" / "0" / "0", tmp_path / "work" / "1.trash" / "moved-0" / "locked"):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    (tmp_path / "work" / "1.trash" / "moved-0" / "locked").chmod(0o000)
+    with Workspace(mirror, Oid(repo.head), root) as workspace:
+        assert tree_of_files(workspace.root, repo) == repo.git("rev-parse", "HEAD^{tree}")
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_root_in_use_is_refused(repo, mirror, tmp_path):
     """Two workspaces cannot share a root; the second says so and leaves the first alone."""
     with Workspace(mirror, Oid(repo.head), tmp_path / "work" / "1") as first:
