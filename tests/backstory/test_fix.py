@@ -8,7 +8,7 @@ import pytest
 from command import CommandLine
 from repos import Repo
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 TEST = "from dates import parse\n\n\ndef test_blanks():\n    assert parse(' 1-2 ') == ['1', '2']\n"
 CHECK = "python -m pytest -q test_blanks.py"
