@@ -1,7 +1,7 @@
 """The two small programs that travel into a check: one records what was imported from where, the other what each test did.
 
 They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, so they are text here, written for all of them, and must neither
-print nor fail. They write into a folder that lies outside the work tree, one file for each process, one JSON object a line.
+print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each process, one JSON object a line.
 """
 
 RESULTS_VARIABLE = "BACKSTORY_RESULTS"
@@ -11,6 +11,7 @@ PLUGIN = "backstory_results"
 # Imported by every Python that respects PYTHONPATH. Another `sitecustomize` further down the path still runs.
 SITECUSTOMIZE = '''
 import atexit, json, os, sys
+from os import environ
 
 def _here():
     return os.path.dirname(os.path.abspath(__file__))
@@ -19,7 +20,7 @@ def _names():
     with open(os.path.join(_here(), "names.txt")) as file:
         return set(file.read().split())
 
-def _record(folder=os.environ.get("BACKSTORY_RESULTS"), names=_names(), pid=None):
+def _record(folder=environ.get("BACKSTORY_RESULTS"), names=_names(), pid=None):
     """Write where each module of interest was loaded from."""
     try:
         seen = {}
@@ -50,13 +51,13 @@ def _chain():
         for index, entry in hidden:
             sys.path.insert(index, entry)
 
-if os.environ.get("BACKSTORY_RESULTS"):
+if environ.get("BACKSTORY_RESULTS"):
     atexit.register(_record)
     # Set here and not by the caller: a Python that ignores PYTHONPATH could not import the plugin and would fail for it.
-    os.environ.setdefault("PYTEST_PLUGINS", "")
-    _plugins = [name for name in os.environ["PYTEST_PLUGINS"].split(",") if name]
+    environ.setdefault("PYTEST_PLUGINS", "")
+    _plugins = [name for name in environ["PYTEST_PLUGINS"].split(",") if name]
     if "backstory_results" not in _plugins:
-        os.environ["PYTEST_PLUGINS"] = ",".join(_plugins + ["backstory_results"])
+        environ["PYTEST_PLUGINS"] = ",".join(_plugins + ["backstory_results"])
 sys.modules.setdefault("backstory_record", type(sys)("backstory_record")).record = _record
 _chain()
 '''
@@ -64,6 +65,7 @@ _chain()
 # A pytest plugin. A session inside a session (a test of pytest itself, a worker of xdist) records nothing.
 RESULTS_PLUGIN = """
 import json, os, sys
+from os import environ
 
 import pytest
 
@@ -82,15 +84,15 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_configure(config):
-    folder = os.environ.get("BACKSTORY_RESULTS")
+    folder = environ.get("BACKSTORY_RESULTS")
     worker = hasattr(config, "workerinput") or hasattr(config, "slaveinput")
-    if not folder or worker or os.environ.get(_MARK):
+    if not folder or worker or environ.get(_MARK):
         return
     try:
         file = open(os.path.join(folder, "pytest-%d.jsonl" % os.getpid()), "a")
     except Exception:
         return
-    os.environ[_MARK] = str(os.getpid())
+    environ[_MARK] = str(os.getpid())
     config.pluginmanager.register(_Recorder(config, file), "backstory-recorder")
 
 
@@ -137,6 +139,6 @@ class _Recorder(object):
         self.write(event="finish", status=int(exitstatus))
 
     def pytest_unconfigure(self, config):
-        os.environ.pop(_MARK, None)
+        environ.pop(_MARK, None)
         self.file.close()
 """

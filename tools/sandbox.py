@@ -12,9 +12,8 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -292,15 +291,3 @@ def _outside(path: Path, mounts: Iterable[Mount]) -> Path:
         if path.is_relative_to(mount.target):
             return mount.source / path.relative_to(mount.target)
     return path
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Yield a temporary folder outside every tree, for what a command hands back; removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="backstory-", ignore_cleanup_errors=True) as name:
-        yield Path(name).resolve()
-
-
-def with_mounts(command: Command, mounts: Iterable[Mount], env: Mapping[str, str]) -> Command:
-    """Return the command with more mounts and variables."""
-    return replace(command, mounts=(*command.mounts, *mounts), env={**command.env, **env})
