@@ -1,7 +1,8 @@
 """The two small programs that travel into a check: one records what was imported from where, the other what each test did.
 
 They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, so they are text here, written for all of them, and must neither
-print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each process, one JSON object a line.
+print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each
+process, one JSON object a line.
 """
 
 RESULTS_VARIABLE = "BACKSTORY_RESULTS"
