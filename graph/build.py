@@ -16,7 +16,8 @@ from backstory.errors import StorageError
 from backstory.graph.dag import reachable
 from backstory.graph.git import GitError
 from backstory.graph.history import GIANT_FILES, LINE_TIER, PATH_TIER, Hunks, read_line_tier, read_path_tier
-from backstory.graph.mirror import Mirror, exclusively, find_mirror, open_mirror
+from backstory.graph.lock import exclusively
+from backstory.graph.mirror import Mirror, find_mirror, open_mirror
 from backstory.graph.past import Past
 from backstory.graph.repograph import Built, RepoGraph
 from backstory.graph.source import Source

@@ -6,8 +6,6 @@ attributes, no promisor is ever asked, and only what the ref reaches comes along
 a program is switched off, so what is checked out of it is byte for byte what was committed.
 """
 
-import fcntl
-import os
 import re
 import shutil
 import tempfile
@@ -23,6 +21,7 @@ from pygit2.enums import FileMode, RepositoryOpenFlag
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes
 from backstory.graph.git import Git, GitError
+from backstory.graph.lock import exclusively
 from backstory.graph.source import (
     REMEDY_INCOMPLETE,
     Ancestry,
@@ -163,24 +162,6 @@ def find_mirror(source: Source, at: Oid, *, cache_dir: Path) -> Mirror | None:
         if not mirror.shallow:
             return mirror
     return None
-
-
-@contextmanager
-def exclusively(lock: Path) -> Iterator[None]:
-    """Hold a lock file against other processes; released when the block, or the process, ends.
-
-    Raises StorageError when the file cannot be made.
-    """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"cannot write {str(lock)!r}: {error.strerror}; make its folder writable or set BACKSTORY_CACHE_DIR") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _silent(phase: str, done: int, total: int | None) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backstory.errors import StorageError
+from backstory.graph.lock import exclusively
 from backstory.graph.types import Oid
 
 APPLICATION_ID = 0x42535459  # "BSTY": tells our file from any other SQLite file
@@ -61,7 +62,9 @@ class Store:
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             self._closing = weakref.finalize(self, self._connection.close)  # a store that is dropped closes its file
             try:
-                self._prepare()
+                # Turning on WAL and making the tables are several steps; SQLite's own lock does not cover them together.
+                with exclusively(path.with_name(path.name + ".lock")):
+                    self._prepare()
             except BaseException:
                 self.close()
                 raise
@@ -147,8 +150,7 @@ class Store:
         connection.execute("PRAGMA temp_store = MEMORY")
         if version == len(MIGRATIONS):
             return
-        with self.transaction():  # another process may have upgraded between the look and the lock
-            _, version, _ = self._header()
+        with self.transaction():
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             for migrate in MIGRATIONS[version:]:
                 migrate(connection)

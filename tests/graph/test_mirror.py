@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from backstory.errors import UserError
-from backstory.graph.mirror import Mirror, exclusively, open_mirror, open_source, resolve, uncommitted
+from backstory.graph.lock import exclusively
+from backstory.graph.mirror import Mirror, open_mirror, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath
 from repos import Repo, git
 

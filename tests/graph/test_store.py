@@ -1,6 +1,8 @@
 """The store: what is saved comes back, and damage is told with its remedy."""
 
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,13 @@ def test_a_snapshot_is_replaced(tmp_path):
     store.save_snapshot(TREE, "1", b"old")
     store.save_snapshot(TREE, "1", b"new")
     assert store.snapshot(TREE, "1") == b"new"
+
+
+def test_processes_may_make_a_store_at_once(tmp_path):
+    """Processes that open a new store together all find it whole."""
+    script = "import sys; from pathlib import Path; from backstory.graph.store import Store; Store(Path(sys.argv[1])).save_snapshot('ab' * 20, '1', b'x')"
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "graph.db")]) for _ in range(6)]
+    assert [process.wait() for process in running] == [0] * 6
 
 
 def test_a_failed_transaction_leaves_nothing(tmp_path):
