@@ -35,8 +35,11 @@ PLACES_FOR_SIBLINGS = 10
 class Repairs:
     """The repairs that a repository's history offers for one question."""
 
-    def __init__(self, graph: RepoGraph, locations: Sequence[Location], question: Question, *, text: str) -> None:
-        self._graph, self._locations, self._question, self._text = graph, locations, question, text
+    def __init__(
+        self, graph: RepoGraph, locations: Sequence[Location], question: Question, *, text: str, counts: Callable[[RepoPath], bool]
+    ) -> None:
+        """counts: whether a path may be changed; tests and documentation never are."""
+        self._graph, self._locations, self._question, self._text, self._counts = graph, locations, question, text, counts
         self.dropped: Counter[str] = Counter()
 
     def proposals(self, blamed: Blamed | None) -> Iterator[Proposal]:
@@ -72,7 +75,7 @@ class Repairs:
                 base=self._graph.at,
                 text=self._graph.mirror.blob_at,
                 path_today=lambda _, path, today=today: today.get(path),  # type: ignore[misc]  # mypy takes the default for a third argument
-                leave_out=self._graph.code.is_test,
+                leave_out=lambda path: self._graph.code.is_test(path) or not self._counts(path),
             )
             yield from undo_proposals(
                 torn,

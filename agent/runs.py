@@ -25,6 +25,7 @@ from backstory.agent.written import from_json, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
 from backstory.graph.repograph import RepoGraph
+from backstory.graph.selection import selected
 from backstory.graph.source import Source, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
@@ -265,7 +266,11 @@ def _go(
             return carried[path] if path in carried else graph.mirror.blob_at(base, path)
 
         issue = Issue(request.issue_id, str(request.repo), base, request.title, request.issue_text)
-        case = Case(issue, graph, judge, read, request.check, request.check_timeout_s, request.attempts, trace, purse, phases)
+
+        def counts(path: RepoPath) -> bool:
+            return selected(path, exclude=request.exclude, languages=request.languages)
+
+        case = Case(issue, graph, judge, read, counts, request.check, request.check_timeout_s, request.attempts, trace, purse, phases)
         solution = solve(case)
         outcome = Outcome(
             run_id=run_id,

@@ -7,6 +7,7 @@ Every effect on that way goes through the trace (`backstory.agent.trace`), so a 
 Opening the parts (mirror, graph, sandbox, environment) is `backstory.agent.runs`; each line below is one module.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from backstory.agent.budget import Purse
@@ -21,9 +22,11 @@ from backstory.agent.suspects import rank_suspects
 from backstory.agent.trace import Trace
 from backstory.agent.types import Blamed, Issue, Solution, Suspect
 from backstory.graph.repograph import RepoGraph
+from backstory.graph.types import RepoPath
 
 # Places and suspects that are handed over: what a person reads before looking elsewhere.
 PLACES = 20
+LOOKED_AT = 200  # ranked before those that do not count are left out
 SUSPECTS = 10
 # The head of a ranking that the trace records, enough to see a replay go another way.
 TRACED = 10
@@ -31,12 +34,16 @@ TRACED = 10
 
 @dataclass(frozen=True)
 class Case:
-    """An issue with everything opened that solving it needs. read: a file as the check shall see it, the user's uncommitted test first."""
+    """An issue with everything opened that solving it needs.
+
+    read: a file as the check shall see it, the user's uncommitted test first. counts: whether a path is looked at and may be changed.
+    """
 
     issue: Issue
     graph: RepoGraph
     judge: Judge
     read: Read
+    counts: Callable[[RepoPath], bool]
     check: str | None
     check_timeout_s: float
     attempts: int
@@ -48,7 +55,7 @@ class Case:
 def solve(case: Case) -> Solution:
     """Return what can be done about the issue: a verified patch at best, suspects and places at least."""
     with case.phases("locate"):
-        localization = localize(case.graph, case.issue.text, limit=PLACES)
+        localization = locate(case)
         case.trace.note("located", places=[f"{place.path}:{place.span.first}" for place in localization.locations[:TRACED]])
     with case.phases("check the base"):
         question = ask(case, localization)
@@ -79,6 +86,13 @@ def solve(case: Case) -> Solution:
     )
 
 
+def locate(case: Case) -> Localization:
+    """Return the places that the issue points at, among the paths that count."""
+    found = localize(case.graph, case.issue.text, limit=LOOKED_AT)
+    files = [file for file in found.files if case.counts(file.path)]
+    return Localization(files[:PLACES], [place for place in found.locations if case.counts(place.path)][:PLACES])
+
+
 def ask(case: Case, localization: Localization) -> Question | Unanswerable:
     """Return the check that a repair has to answer to: the user's, or one found from the issue."""
     if case.check is not None:
@@ -101,7 +115,7 @@ def suspect(case: Case, localization: Localization, question: Question | Unanswe
 
 def prove(case: Case, question: Question, localization: Localization, blamed: Blamed | None) -> Proof:
     """Return the first repair that holds, or what each of them fell short of."""
-    repairs = Repairs(case.graph, localization.locations, question, text=case.issue.text)
+    repairs = Repairs(case.graph, localization.locations, question, text=case.issue.text, counts=case.counts)
     prover = Prover(
         case.graph,
         case.judge,

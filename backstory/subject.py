@@ -1,6 +1,5 @@
 """The repository and the commit a command is about, and what the project at that commit says about itself."""
 
-import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ import pygit2
 
 from backstory.config import PROJECT_FILE, Config, Layer, Value, from_project
 from backstory.face import Face
-from backstory.graph.languages import language_of
 from backstory.graph.mirror import Source, open_source, resolve
+from backstory.graph.selection import selected
 from backstory.graph.source import open_repository
 from backstory.graph.types import Oid, RepoPath
 
@@ -65,19 +64,5 @@ def circumstances(source: Source) -> tuple[str, ...]:
 
 def kept(rows: Sequence[T], path_of: Callable[[T], RepoPath], config: Config) -> list[T]:
     """Return the rows whose path is neither left out nor in a source language that was not asked for; order stays."""
-    return [row for row in rows if _wanted(path_of(row), config) and not left_out(path_of(row), config.project.exclude)]
-
-
-def _wanted(path: RepoPath, config: Config) -> bool:
-    language = language_of(path)
-    name = "typescript" if language is not None and language.name == "tsx" else language and language.name
-    return name is None or name in config.project.languages
-
-
-def left_out(path: str, patterns: Sequence[str]) -> bool:
-    """Return whether a path is below one of the folders (`vendor/`) or matches one of the shell patterns (`*.min.js`).
-
-    >>> left_out("a/vendor/x.py", ["vendor/"]), left_out("vendor/x.py", ["vendor/"]), left_out("a/b.min.js", ["*.min.js"])
-    (False, True, True)
-    """
-    return any(path.startswith(pattern) if pattern.endswith("/") else fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    project = config.project
+    return [row for row in rows if selected(path_of(row), exclude=project.exclude, languages=project.languages)]
