@@ -118,12 +118,7 @@ class Prover:
             self._keep(proposal, patch, scope)
             return None
         self._note(proposal, "verified", "")
-        held = (
-            f"; {scope.held} tests in {len(scope.files)} files that passed at the base still pass"
-            if scope.files
-            else "; no other test is linked to it"
-        )
-        words = f"{self.question.check.command!r} ({self.question.origin}) fails at {self.graph.at[:12]} and passes with the patch{held}"
+        words = f"{self.question.check.command!r} ({self.question.origin}) fails at {self.graph.at[:12]} and passes with the patch; {_held(scope)}"
         return Proof(patch, proposal, words, scope.files, tuple(self._tried), "")
 
     def _keep(self, proposal: Proposal, patch: Patch, scope: ScopeVerdict) -> None:
@@ -150,6 +145,13 @@ class Prover:
 
     def _note(self, proposal: Proposal, outcome: str, note: str) -> None:
         self._tried.append(Tried(proposal.kind, proposal.title, proposal.size, outcome, note))
+
+
+def _held(scope: ScopeVerdict) -> str:
+    if not scope.files:
+        return "no other test is linked to it"
+    tests = f"{scope.held} tests in {len(scope.files)} files" if scope.held else f"the tests in {len(scope.files)} files"
+    return f"{tests} that passed at the base still pass"
 
 
 def _named(tests: tuple[str, ...]) -> str:

@@ -246,7 +246,7 @@ def _go(
             build_outputs(source.work_tree) if source.work_tree else (),
             Limits(wall_s=request.check_timeout_s),
         )
-        cache = VerdictCache(graph.mirror.path.parent / "verdicts.db") if remember else None
+        cache = stack.enter_context(VerdictCache(graph.mirror.path.parent / "verdicts.db")) if remember else None
         judge = stack.enter_context(
             Judge(
                 graph.mirror,

@@ -13,7 +13,7 @@ from backstory.agent.judge import Judge
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Oid, RepoPath, Span
 from backstory.tools.checks import Check, Verdict
-from backstory.tools.commands import command_for_tests
+from backstory.tools.commands import commands_for_files
 from backstory.tools.patch import Patch
 from backstory.tools.unified import PatchHunk, parse_patch
 
@@ -104,8 +104,12 @@ class Scope:
 
     def verdict(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict:
         """Return whether the tests of `files` that passed at the base pass on `tree` too. Files that give no result at the base are left out."""
+        if not files:
+            return ScopeVerdict((), (), 0, "")
         verdicts = [self._of_folder(tree, group, clean=clean) for group in _by_folder(files)]
         judged = [verdict for verdict in verdicts if verdict is not None]
+        if not judged:
+            return ScopeVerdict(files, (), 0, "they give no result at the base")
         return ScopeVerdict(
             files=tuple(path for verdict in judged for path in verdict.files),
             broke=tuple(test for verdict in judged for test in verdict.broke),
@@ -114,21 +118,29 @@ class Scope:
         )
 
     def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict | None:
-        command = command_for_tests(files, past_broken_files=True)
-        if command is None:
-            return None
-        check = Check(command, self._timeout_s, files)
-        if command not in self._at_base:
-            self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
-        passed = {test for test, outcome in self._at_base[command].results.items() if outcome == "passed"}
-        if not passed:
-            return None
-        after = self._judge.verdict(tree, check, role="scope", clean=clean)
-        if not after.results:
-            return ScopeVerdict(files, (), 0, f"its tests give no result with the patch ({after.status}: {after.summary})")
-        broke = sorted(test for test in passed if after.results.get(test) != "passed")
-        ran = {test.partition("::")[0] for test in passed}
-        return ScopeVerdict(tuple(path for path in files if path in ran), tuple(broke), len(passed) - len(broke), "")
+        """Return the verdict on files that run together, None when nothing that can run them gives a result at the base."""
+        for command in commands_for_files(files):
+            check = Check(command, self._timeout_s, files)
+            if command not in self._at_base:
+                self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
+            before = self._at_base[command]
+            if before.status == "passed" or "passed" in before.results.values():
+                after = self._judge.verdict(tree, check, role="scope", clean=clean)
+                return _compared(files, before, after)
+        return None
+
+
+def _compared(files: tuple[RepoPath, ...], before: Verdict, after: Verdict) -> ScopeVerdict:
+    """Return what became of the tests that passed before; of the command as a whole where it tells of no single tests."""
+    passed = {test for test, outcome in before.results.items() if outcome == "passed"}
+    if not passed:
+        broke = () if after.status == "passed" else (f"{len(files)} test files as a whole: {after.summary}",)
+        return ScopeVerdict(files, broke, 0, "")
+    if not after.results:
+        return ScopeVerdict(files, (), 0, f"they give no result with the patch ({after.status}: {after.summary})")
+    broke = tuple(sorted(test for test in passed if after.results.get(test) != "passed"))
+    ran = {test.partition("::")[0] for test in passed}
+    return ScopeVerdict(tuple(path for path in files if path in ran), broke, len(passed) - len(broke), "")
 
 
 def _by_folder(files: tuple[RepoPath, ...]) -> list[tuple[RepoPath, ...]]:

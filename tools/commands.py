@@ -64,10 +64,8 @@ def framework_of(command: str) -> Framework | None:
     return "javascript" if _JAVASCRIPT_WORD.search(command) else None
 
 
-def command_for_tests(tests: Sequence[str], *, past_broken_files: bool = False) -> str | None:
+def command_for_tests(tests: Sequence[str]) -> str | None:
     """Return a command that runs only these test files or ids (`path::Class::name`), or None when they are of no one known kind.
-
-    past_broken_files: run the others when some file cannot be collected.
 
     >>> command_for_tests(["tests/test_a.py::test_x[1 2]", "tests/test_b.py"])
     "python -m pytest -q 'tests/test_a.py::test_x[1 2]' tests/test_b.py"
@@ -76,10 +74,23 @@ def command_for_tests(tests: Sequence[str], *, past_broken_files: bool = False) 
         return None
     files = [test.partition("::")[0] for test in tests]
     if all(file.endswith(".py") for file in files):
-        return f"{PYTEST} -q {'--continue-on-collection-errors ' if past_broken_files else ''}{shlex.join(tests)}"
+        return f"{PYTEST} -q {shlex.join(tests)}"
     if all(re.search(r"\.[cm]?[jt]sx?$", file) for file in files):
         return f"npm test -- {shlex.join(dict.fromkeys(files))}"
     return None
+
+
+def commands_for_files(files: Sequence[RepoPath]) -> tuple[str, ...]:
+    """Return ways to run whole test files of one kind, the one that tells most first; a file that cannot be collected does not stop the others.
+
+    >>> commands_for_files(["tests/test_a.py"])
+    ('python -m pytest -q --continue-on-collection-errors tests/test_a.py', 'python -m unittest -q tests/test_a.py')
+    """
+    if files and all(file.endswith(".py") for file in files):
+        words = shlex.join(files)
+        return (f"{PYTEST} -q --continue-on-collection-errors {words}", f"python -m unittest -q {words}")
+    command = command_for_tests(files)
+    return () if command is None else (command,)
 
 
 def check_files(command: str, is_file: Callable[[RepoPath], bool]) -> tuple[RepoPath, ...]:
