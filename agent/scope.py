@@ -134,8 +134,8 @@ def _compared(files: tuple[RepoPath, ...], before: Verdict, after: Verdict) -> S
     """Return what became of the tests that passed before; of the command as a whole where it tells of no single tests."""
     passed = {test for test, outcome in before.results.items() if outcome == "passed"}
     if not passed:
-        broke = () if after.status == "passed" else (f"{len(files)} test files as a whole: {after.summary}",)
-        return ScopeVerdict(files, broke, 0, "")
+        as_a_whole = f"{len(files)} test files as a whole: {after.summary}"
+        return ScopeVerdict(files, () if after.status == "passed" else (as_a_whole,), 0, "")
     if not after.results:
         return ScopeVerdict(files, (), 0, f"they give no result with the patch ({after.status}: {after.summary})")
     broke = tuple(sorted(test for test in passed if after.results.get(test) != "passed"))
