@@ -94,10 +94,6 @@ class Modules:
             return (package,) if package in self._files else ()
         return self._python_file(posixpath.join(folder, *module.split(".")))
 
-    def folder_module(self, importer: RepoPath, name: str, level: int) -> tuple[RepoPath, ...]:
-        """Return the file `from . import name` means where the folder is no package with an `__init__` file."""
-        return self._relative(posixpath.dirname(importer), name, level)
-
     def _python_file(self, stem: str) -> tuple[RepoPath, ...]:
         for path in (posixpath.join(stem, _PACKAGE_FILE), stem + ".py"):
             if path in self._files:

@@ -4,8 +4,8 @@
 what is written, not what it means: which definition a reference points at depends on other files and is decided by `backstory.graph.link`.
 
 Tree-sitter does the walking. Two queries a language say everything: the *structure* query is read match by match (definitions, documentation,
-imports, exports, types of variables), the *names* query capture by capture (references). Nothing here recurses, so nesting is bounded by the
-size of a file alone; where the syntax is broken, what could be parsed is kept.
+imports, exports, types of variables), the *names* query capture by capture (references). Nothing here recurses, and
+size, depth and effort are bounded; where the syntax is broken, what could be parsed is kept.
 
 Captures of the structure query:
   @class @function   a definition; with @name, @body, and @owner for `Owner.name = ...`; without @name it is called "default"
@@ -18,6 +18,7 @@ Captures of the names query: @call, @call.member, @name, @member, @base, and @sk
 """
 
 import re
+import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from tree_sitter import Node, Parser, QueryCursor
+from tree_sitter import Language as Grammar
+from tree_sitter import Node, Parser, Query, QueryCursor
 
 from backstory.graph.languages import Language, compiled
 from backstory.graph.types import Span, SymbolKind
@@ -34,8 +36,13 @@ from backstory.graph.words import count_words, tokens
 MAX_FILE_BYTES = 1_000_000  # larger source files are generated or vendored; git hosts stop rendering there as well
 MAX_LINE_BYTES = 50_000  # no person writes such a line: the file is minified or holds encoded data
 BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
+READ_BYTES = 1 << 16  # what the parser is handed at a time
+MAX_PARSE_CPU_S = 10.0  # fifty times what the largest valid file takes; only error recovery over rubble gets there
+MAX_ERROR_CHILDREN = 20_000  # a second of querying; a file with one error in thousands of lines stays well below
+MAX_DEPTH = 500  # of syntax nodes; code written by people stays below 100, and the cost of querying grows with depth
 MAX_SIGNATURE_CHARS = 300
 MAX_DOC_CHARS = 400
+MAX_MEMBER_BYTES = 200  # of `receiver.name`; a longer receiver is no simple one
 MAX_NAME_CHARS = 100  # names in broken or obfuscated files can be whole lines
 
 WHOLE_FILE = -1
@@ -60,7 +67,7 @@ class Definition(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A use of a name, once for each owner, receiver and kind.
+    """A use of a name, once for each owner, receiver and kind; in order of first use.
 
     receiver: "" for a bare name, dotted text when it is simple (`self`, `module.part`, `super()`), None for any other expression.
     line: of the first use. owner: index of the innermost definition around it, or WHOLE_FILE. uses: how often in all.
@@ -129,12 +136,14 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     if reason:
         return Parse(language.name, skipped=reason)
     ready = compiled(language.name)
-    tree = Parser(ready.grammar).parse(source)
-    matches = [captures for _, captures in QueryCursor(ready.structure).matches(tree.root_node)]
+    root = _tree(ready.grammar, source)
+    if root is None or _is_rubble(root):
+        return Parse(language.name, skipped="its syntax is too broken")
+    matches = [captures for _, captures in _cursor(ready.structure).matches(root)]
     outline = _Outline(language, source, matches)
     imports = _imports(language, source, matches)
     known = outline.names() | _bound_names(language, imports)
-    captures = QueryCursor(ready.names).captures(tree.root_node)
+    captures = _cursor(ready.names).captures(root)
     return Parse(
         language=language.name,
         definitions=outline.definitions(matches),
@@ -162,6 +171,39 @@ def why_skipped(source: bytes) -> str:
     if len(source) > MAX_LINE_BYTES and max(map(len, source.split(b"\n"))) > MAX_LINE_BYTES:
         return f"a line is longer than {MAX_LINE_BYTES} bytes"
     return ""
+
+
+def _tree(grammar: Grammar, source: bytes) -> Node | None:
+    """Return the root of the syntax tree, None when making it takes too long."""
+    until = time.thread_time() + MAX_PARSE_CPU_S
+
+    def read(at: int, _point: object) -> bytes:
+        return source[at : at + READ_BYTES]
+
+    def stop(_at: int, _has_error: bool) -> bool:
+        return time.thread_time() > until
+
+    try:
+        return Parser(grammar).parse(read, progress_callback=stop).root_node
+    except ValueError:  # how a stopped parser ends
+        return None
+
+
+def _is_rubble(root: Node) -> bool:
+    """Return whether an error node has so many children that querying them, quadratic in their number, would take seconds."""
+    waiting = [root] if root.has_error else []
+    while waiting:
+        node = waiting.pop()
+        if node.is_error and node.child_count > MAX_ERROR_CHILDREN:
+            return True
+        waiting += [child for child in node.children if child.has_error]
+    return False
+
+
+def _cursor(query: Query) -> QueryCursor:
+    cursor = QueryCursor(query)
+    cursor.set_max_start_depth(MAX_DEPTH)
+    return cursor
 
 
 # --- definitions ----------------------------------------------------------------------------------------------------------------------
@@ -433,10 +475,12 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
 
     def add(kind: ReferenceKind, node: Node, name: str, receiver: str | None) -> None:
         key = (kind, name, receiver, owners[bisect_right(starts, node.start_byte) - 1])
+        line = node.start_point.row + 1
         entry = found.get(key)
         if entry is None:
-            found[key] = [node.start_point.row + 1, 1]
-        else:
+            found[key] = [line, 1]
+        else:  # captures come in no order
+            entry[0] = min(entry[0], line)
             entry[1] += 1
 
     taken = {node.start_byte for node in captures.get("skip", ())}
@@ -470,16 +514,19 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
         name = source[start : node.end_byte].decode("utf-8", "replace")
         if (name in known or every) and start not in taken:
             add("name", node, name, "")
-    return tuple(Reference(*key, line, count) for key, (line, count) in found.items())
+    rows = [Reference(*key, line, uses) for key, (line, uses) in found.items()]
+    return tuple(sorted(rows, key=lambda row: (row.line, row.owner, row.kind, row.receiver or "", row.name, row.receiver is None)))
 
 
 def _split_member(source: bytes, node: Node) -> tuple[str | None, str]:
     """Return (receiver, name) of a member expression or a bare name; the receiver is None unless it is simple."""
-    text = _text_of(source, node)
-    before, _, name = text.rpartition(".")
+    cut = max(node.start_byte, node.end_byte - MAX_MEMBER_BYTES)  # a chain of calls can be as long as the file
+    before, _, name = _text(source, cut, node.end_byte).rpartition(".")
     name = name.strip()
     if len(name) > MAX_NAME_CHARS:
         return None, name[:MAX_NAME_CHARS]
+    if cut > node.start_byte:
+        return None, name
     if not before:
         return "", name
     before = before.removesuffix("?").replace("?.", ".")

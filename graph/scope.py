@@ -117,6 +117,7 @@ class Names:
         self._exported: dict[tuple[RepoPath, str], tuple[Place, ...]] = {}
         self._bases: dict[Place, tuple[Place, ...]] = {}
         self._ancestry: dict[Place, tuple[Place, ...]] = {}
+        self._depth = 0  # of bases that are members of classes whose bases are ..., each found through the one before
 
     # --- names ------------------------------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,8 @@ class Names:
 
     def bases(self, place: Place) -> tuple[Place, ...]:
         """Return the classes a class names as its bases, as far as they are in the repository."""
-        if place not in self._bases:
+        if place not in self._bases and self._depth < MAX_HOPS:
+            self._depth += 1
             self._bases[place] = ()  # a class among its own bases ends here
             file = self.files[place.path]
             found = []
@@ -212,7 +214,8 @@ class Names:
                 meaning = self.class_named(file, outside, f"{receiver}.{name}" if receiver else name)
                 found += [base for base in map(self._default, meaning.places) if base is not None and base != place]
             self._bases[place] = _unique(found)
-        return self._bases[place]
+            self._depth -= 1
+        return self._bases.get(place, ())
 
     def ancestry(self, place: Place) -> tuple[Place, ...]:
         """Return a class and all its bases, nearest first, left before right (the order of Python's C3 in all but diamond shapes)."""
@@ -265,21 +268,24 @@ class Names:
             return ()
         targets = self.modules.targets(file.language, file.path, binding.module, binding.level)
         found = _unique(place for target in targets for place in self.exported(target, binding.name, hops + 1))
-        if not found and binding.name == "default":
-            return tuple(Place(target, "") for target in targets)
-        return found or tuple(Place(target, "") for target in self._submodules(file, binding, targets))
+        if not found:
+            paths = self._submodules(file, binding, targets) if file.language.modules == "dotted" else ()
+            if binding.name == "default":
+                paths = targets
+            found = tuple(Place(path, "") for path in paths)
+        return found
 
     def _module_places(self, file: FileScope, binding: Import) -> tuple[Place, ...]:
         if binding.name is not None:
             return ()
         return tuple(Place(path, "") for path in self.modules.targets(file.language, file.path, binding.module, binding.level))
 
-    def _submodules(self, file: FileScope, binding: Import, targets: tuple[RepoPath, ...]) -> tuple[RepoPath, ...]:
-        """Return the module `from folder import name` means where the folder is no package or does not define the name."""
-        if file.language.modules != "dotted" or targets or binding.name is None:
-            return ()
-        dotted = f"{binding.module}.{binding.name}" if binding.module else binding.name
-        return self.modules.targets(file.language, file.path, dotted, binding.level)
+    def _submodules(self, file: FileScope, binding: Import, packages: tuple[RepoPath, ...]) -> tuple[RepoPath, ...]:
+        """Return the module `from folder import name` means where the folder does not define the name, or is no package."""
+        if not packages:
+            dotted = f"{binding.module}.{binding.name}" if binding.module else binding.name or ""
+            return self.modules.targets(file.language, file.path, dotted, binding.level)
+        return tuple(path for package in packages for path in self.modules.submodule(package, binding.name or ""))
 
     def _from_stars(self, file: FileScope, name: str, hops: int) -> tuple[Place, ...]:
         for star in file.stars:

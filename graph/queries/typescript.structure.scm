@@ -12,7 +12,7 @@
 
 (expression_statement (internal_module) @wrapped) @wrapper
 (ambient_declaration [(function_signature) (class_declaration) (abstract_class_declaration) (interface_declaration)] @wrapped) @wrapper
-(class_body (decorator)+ @wrapper . [(method_definition) (public_field_definition) (abstract_method_signature)] @wrapped)
+(class_body (decorator)+ @wrapper . (comment)* . [(method_definition) (public_field_definition) (abstract_method_signature)] @wrapped)
 
 (import_statement (import_require_clause (identifier) @import.alias source: (string (string_fragment) @import.module))) @import
 (export_statement "=" (identifier) @export.local) @export
