@@ -45,12 +45,7 @@ class Purse:
     def spent_out(self) -> str | None:
         """Return why the run must stop now, or None. Once stopped it stays stopped."""
         if self.stopped is None:
-            recorded = self.trace.recorded_limit()
-            reason = self._reason() if recorded is None else ("the recorded limit" if recorded else None)
-            if reason is not None:
-                self.stopped = reason
-                if recorded is None:
-                    self.trace.note("limit", reason=reason)
+            self.stopped = self.trace.limit(self._reason)
         return self.stopped
 
     def _reason(self) -> str | None:

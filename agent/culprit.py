@@ -5,6 +5,8 @@ old tree means. A tree on which the check cannot run, runs out of time or fails 
 that asks for a feature which did not exist yet fails too, and counting that as "bad" would blame the commit that brought the feature.
 """
 
+from dataclasses import replace
+
 from backstory.agent.bisect import Finding, Outcome, bisect
 from backstory.agent.budget import Purse
 from backstory.agent.judge import Judge
@@ -26,9 +28,10 @@ def search_history(
 
     def test(commit: Oid) -> Outcome:
         report("search history", len(tested), None)
-        verdict = judge.verdict(commit, question.check, role="history")
+        verdict = judge.verdict(commit, question.narrowed, role="history")
         outcome, note = read_verdict(verdict, question.verdict)
-        tested.append(Tested(commit, outcome, note))
+        if verdict.status != "not_run":
+            tested.append(Tested(commit, outcome, note))
         return outcome
 
     finding = bisect(
@@ -38,6 +41,8 @@ def search_history(
         test,
         go_on=lambda: purse.spent_out() is None,
     )
+    if purse.stopped is not None and finding.status != "found":
+        finding = replace(finding, status="stopped")  # the last trial was not run, so what it seems to leave was not told apart
     return finding, tuple(tested)
 
 

@@ -92,7 +92,7 @@ class Judge:
         """Return how `check` ends on `tree` (a tree or a commit) with the check's files laid over it.
 
         role: why it is asked ("base", "history", "proposal", "scope", "clean"), for the trace. clean: in a worktree made for this one verdict and
-        without any remembered verdict.
+        without any remembered verdict. The verdict is "not_run" when the budget is spent, before the check or while it ran.
         """
         judged = self.judged_tree(tree)
         return self._recorded(judged, check, role=role, effect=lambda: self._run(judged, check, clean=clean))
@@ -114,9 +114,16 @@ class Judge:
                     future.cancel()
 
     def _recorded(self, judged: Oid, check: Check, *, role: str, effect: Callable[[], Verdict]) -> Verdict:
+        reason = self._purse.spent_out()
+        if reason is not None:
+            return _not_run(reason)
         key: dict[str, Any] = {"role": role, "tree": judged, "command": check.command}
         self._purse.count_step()
-        return self._trace.step("check", key, effect, VERDICT)
+        try:
+            return self._trace.step("check", key, effect, VERDICT)
+        except _CutOffError:
+            # Not recorded: with a larger budget the check is asked again, and may answer.
+            return _not_run(self._purse.spent_out() or "the budget is spent")
 
     def _run(self, judged: Oid, check: Check, *, clean: bool) -> Verdict:
         key = verdict_key(judged, check, self._stage.environment.id)
@@ -135,6 +142,8 @@ class Judge:
                 limits=self._limits(check),
                 mounts=(*workspace.mounts(self._stage.bound_at), *self._stage.mounts),
             )
+        if verdict.status == "timed_out" and self._purse.seconds_left() == 0:
+            raise _CutOffError
         if self._cache is not None:
             self._cache.put(key, verdict)
         return verdict
@@ -164,6 +173,14 @@ class Judge:
 
     def _new_workspace(self) -> Workspace:
         return Workspace(self._mirror, self.base, self._work_dir / str(next(self._numbers)))
+
+
+class _CutOffError(Exception):
+    """The budget ended while a check ran; keeps the step from being recorded, and does not leave this module."""
+
+
+def _not_run(reason: str) -> Verdict:
+    return Verdict("not_run", {}, (), reason, "", 0.0, "unknown")
 
 
 def verdict_key(judged: Oid, check: Check, environment: str) -> str:

@@ -72,12 +72,12 @@ class Prover:
         judged: set[Oid] = set()
         fresh = (proposal for proposal in proposals if self._is_new(proposal, judged))
         while self.purse.spent_out() is None and (batch := list(itertools.islice(fresh, self.attempts))):
-            verdicts = self.judge.verdicts([self._tree(proposal) for proposal in batch], self.question.check, role="proposal")
+            verdicts = self.judge.verdicts([self._tree(proposal) for proposal in batch], self.question.narrowed, role="proposal")
             for proposal, verdict in zip(batch, verdicts, strict=True):
                 self.report("repair", len(self._tried), None)
                 if verdict.status == "passed":
                     yield proposal
-                else:
+                elif verdict.status != "not_run":
                     self._note(proposal, "fails the check" if verdict.status == "failed" else verdict.status, verdict.summary)
 
     def _is_new(self, proposal: Proposal, judged: set[Oid]) -> bool:
@@ -92,7 +92,7 @@ class Prover:
         """Return the smallest variant that passes and, if another, the proposal itself: the smallest may pass by cutting too deep."""
 
         def passes(candidate: Proposal) -> bool:
-            return self.judge.verdict(self._tree(candidate), self.question.check, role="smaller").status == "passed"
+            return self.judge.verdict(self._tree(candidate), self.question.narrowed, role="smaller").status == "passed"
 
         smallest = self.minimise(proposal, passes, lambda: self.purse.spent_out() is None)
         same = self._tree(smallest) == self._tree(proposal)
@@ -102,12 +102,14 @@ class Prover:
         """Return the proof if `proposal` holds in a clean worktree, else None with the reason noted."""
         tree = self._tree(proposal)
         patch = diff_trees(self.graph.mirror, self.graph.at, tree)
-        if self.purse.spent_out() is not None:
-            self._keep(proposal, patch, ScopeVerdict((), (), 0, f"not judged: {self.purse.stopped}"))
-            return None
         verdict = self.judge.verdict(tree, self.question.check, role="clean", clean=True)
+        if verdict.status == "not_run":
+            self._keep(proposal, patch, ScopeVerdict((), (), 0, verdict.summary))
+            return None
         if verdict.status != "passed":
-            self._note(proposal, "passes once only", f"in a clean worktree: {verdict.status}: {verdict.summary}")
+            whole = self.question.narrowed == self.question.check
+            fell_short = "passes once only" if whole else "passes only the tests that failed"
+            self._note(proposal, fell_short, f"in a clean worktree: {verdict.status}: {verdict.summary}")
             return None
         files = scope_files(self.graph, changed_spans(patch), check_files=self.question.check.files, blamed=self.blamed)
         scope = self._scope.verdict(tree, files, clean=True)

@@ -21,8 +21,9 @@ TEST_FILES_TRIED = 12
 # A command with many failing tests is narrowed to these before history is searched: each is run on a dozen trees.
 FAILING_TESTS_KEPT = 20
 
+_MEND = "mend the command or the environment (`backstory doctor`, --prepare)"
 _TEST_NAME = re.compile(r"\b(test_\w+|\w+_test)\b")
-_TEST_ID = re.compile(r"([\w./-]+\.(?:py|[cm]?[jt]sx?))((?:::[\w\[\]., -]+)*)")
+_TEST_ID = re.compile(r"([\w./-]+\.(?:py|[cm]?[jt]sx?))((?:::\w+)*)((?:\[[^\]\n]*\])?)")
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,7 @@ def ask_given(command: str, *, judge: Judge, read: Read, timeout_s: float) -> Qu
         case "passed":
             return Unanswerable(f"the check passes at the base, so it shows no fault: {command!r}; give one that fails", verdict)
         case "broken":
-            return Unanswerable(
-                f"the check cannot run at the base: {verdict.summary}; mend the command or the environment (`backstory doctor`, --prepare)",
-                verdict,
-            )
+            return Unanswerable(f"the check cannot run at the base: {verdict.summary}; {_MEND}", verdict)
         case _:
             return Unanswerable(
                 f"the check gave no answer at the base ({verdict.status}: {verdict.summary}); give a quicker one or a larger budget",
@@ -79,11 +77,12 @@ def find_question(
 ) -> Question | Unanswerable:
     """Run the tests that the issue names, then those linked to the places found; the failing ones are the question."""
     ran: list[str] = []
+    silent: Verdict | None = None
     for origin, targets in (
         ("named in the issue", list(_named_tests(text, code))),
         ("linked to the places found", _linked_tests(locations, code)),
     ):
-        targets = [target for target in targets if target not in ran][:TEST_FILES_TRIED]
+        targets = [target for target in dict.fromkeys(targets) if target not in ran][:TEST_FILES_TRIED]
         if not targets:
             continue
         command = command_for_tests(targets)
@@ -99,18 +98,26 @@ def find_question(
             verdict = judge.verdict(judge.base, check, role="base")
             if verdict.status == "failed":
                 return Question(check, origin, verdict, check)
+        elif verdict.status != "passed" and not any(outcome == "passed" for outcome in verdict.results.values()):
+            silent = verdict
         ran += targets
     if not ran:
         return Unanswerable("no test is named in the issue or linked to the places found; give a failing one with --check")
-    return Unanswerable(f"{len(ran)} tests named in or found from the issue pass at the base; give a failing one with --check")
+    if silent is not None:
+        return Unanswerable(
+            f"the tests named in or found from the issue gave no answer at the base: {silent.summary}; {_MEND}, or give a check", silent
+        )
+    return Unanswerable(
+        f"{len(ran)} tests or test files named in or found from the issue do not fail at the base; give a failing one with --check"
+    )
 
 
 def _question(check: Check, origin: str, verdict: Verdict, *, judge: Judge, read: Read) -> Question:
-    """Return the question of a failing check, narrowed to its failing tests when it runs more than those."""
+    """Return the question of a failing check, narrowed to its failing tests when it does not name their files (a folder, `make test`)."""
     failing = [test for test, outcome in sorted(verdict.results.items()) if outcome in ("failed", "error")][:FAILING_TESTS_KEPT]
-    if check.files:
-        return Question(check, origin, verdict, check)
     files = tuple(path for path in dict.fromkeys(RepoPath(test.split("::")[0]) for test in failing) if read(path) is not None)
+    if set(files) <= set(check.files):
+        return Question(check, origin, verdict, check)
     narrower = command_for_tests(failing) if files else None
     if narrower is None:
         return Question(check, origin, verdict, check)
@@ -123,10 +130,13 @@ def _question(check: Check, origin: str, verdict: Verdict, *, judge: Judge, read
 
 def _named_tests(text: str, code: CodeView) -> Iterator[str]:
     """Yield test ids written out in the issue, then test functions it names, in the order of the text."""
-    for path, rest in _TEST_ID.findall(text):
+    for path, rest, parameters in _TEST_ID.findall(text):
         for known in code.files():
             if code.is_test(known) and (known == path or known.endswith("/" + path)):
-                yield known + rest.strip()
+                qualname = rest.removeprefix("::").replace("::", ".")
+                # One unknown id would keep the whole command from running; the file is known.
+                exists = any(symbol.qualname == qualname for symbol in code.symbols(known))
+                yield known + rest + (parameters if rest else "") if exists else known
     for name in dict.fromkeys(_TEST_NAME.findall(text)):
         for symbol in code.definitions(name):
             if code.is_test(symbol.path) and symbol.kind != "class":

@@ -145,7 +145,7 @@ def resume(
     if budget is not None:
         start = replace(start, request=replace(start.request, budget=budget))
     spent = sum(seconds for event in events if isinstance(seconds := event.body.get("seconds"), float))
-    with RecordedTrace(path, run_id, on_event=on_event) as trace:
+    with RecordedTrace(path, run_id, on_event=on_event, past_limit=budget is not None) as trace:
         trace.note("started", **dict(events[0].body))
         return _go(run_id, start, trace, report=report, pip=pip, seconds_before=spent, remember=True)
 
@@ -156,6 +156,8 @@ def replay(run_id: str, *, state_dir: Path, report: Report, on_event: OnEvent = 
     events = read_events(events_path(state_dir, run_id))
     recorded = outcome_of(events)
     start = _start_of(events, run_id)
+    if recorded is None:
+        raise UserError(f"run {run_id} has not finished; go on with `backstory resume {run_id}` first")
     start = replace(start, request=replace(start.request, budget=Budget()))
     trace = ReplayedTrace(events, on_event=on_event)
     try:
@@ -164,8 +166,8 @@ def replay(run_id: str, *, state_dir: Path, report: Report, on_event: OnEvent = 
     except Divergence as divergence:
         return Replay(False, str(divergence), None)
     tree = outcome.solution.patch.tree if outcome.solution.patch else None
-    recorded_tree = recorded.solution.patch.tree if recorded is not None and recorded.solution.patch else None
-    if recorded is not None and tree != recorded_tree:
+    recorded_tree = recorded.solution.patch.tree if recorded.solution.patch else None
+    if tree != recorded_tree:
         return Replay(False, f"the patch is tree {tree}, recorded was {recorded_tree}", tree)
     return Replay(True, None, tree)
 
@@ -209,7 +211,12 @@ def request_of(events: list[Event], run_id: str) -> FixRequest:
 
 def outcome_of(events: list[Event]) -> Outcome | None:
     """Return how a run ended, or None while it has not."""
-    return from_json(events[-1].body, Outcome) if events and events[-1].kind == "finished" else None
+    if not events or events[-1].kind != "finished":
+        return None
+    try:
+        return from_json(events[-1].body, Outcome)
+    except ValueError as error:
+        raise _damaged(events[-1], error) from error
 
 
 def run_folder(state_dir: Path, run_id: str) -> Path:
@@ -364,7 +371,14 @@ def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[s
 def _start_of(events: list[Event], run_id: str) -> _Start:
     if not events or events[0].kind != "started":
         raise UserError(f"run {run_id} was killed before it began; start it again with `backstory fix`")
-    return from_json(events[0].body, _Start)
+    try:
+        return from_json(events[0].body, _Start)
+    except ValueError as error:
+        raise _damaged(events[0], error) from error
+
+
+def _damaged(event: Event, error: ValueError) -> StorageError:
+    return StorageError(f"run {event.run} is damaged at event {event.seq} ({event.kind}: {error}); it cannot be used, remove its folder")
 
 
 def _summary(state_dir: Path, run_id: str) -> RunSummary:
@@ -372,9 +386,9 @@ def _summary(state_dir: Path, run_id: str) -> RunSummary:
     try:
         events = read_events(path)
         start = _start_of(events, run_id)
-    except (StorageError, UserError, ValueError):
+        done = outcome_of(events)
+    except UserError:
         return RunSummary(run_id, "", "", "", "damaged", None, None)
-    done = outcome_of(events)
     if done is None:
         return RunSummary(
             run_id, events[0].at, str(start.request.repo), start.request.title, "running" if is_held(path) else "interrupted", None, None

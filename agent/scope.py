@@ -124,6 +124,8 @@ class Scope:
             if command not in self._at_base:
                 self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
             before = self._at_base[command]
+            if before.status == "not_run":
+                return ScopeVerdict(files, (), 0, before.summary)
             if before.status == "passed" or "passed" in before.results.values():
                 after = self._judge.verdict(tree, check, role="scope", clean=clean)
                 return _compared(files, before, after)

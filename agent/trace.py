@@ -72,22 +72,30 @@ class Trace(Protocol):
     def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
         """Return the result of `effect`, recorded under `kind` and `key`."""
 
-    def recorded_limit(self) -> bool | None:
-        """Return whether the recorded run stopped at a limit here, or None when nothing recorded lies ahead and the clock decides."""
+    def limit(self, reason: Callable[[], str | None]) -> str | None:
+        """Return why the run has to stop here, or None: what was recorded as long as recorded events last, then what `reason` says, recorded."""
 
 
 class RecordedTrace:
     """A trace on disk: resumes what is recorded, then records what is new. A context manager that holds the run's lock."""
 
-    def __init__(self, path: Path, run: str, *, on_event: Callable[[Event], None] | None = None) -> None:
-        """Open `path`, made if it is missing. Raises UserError if another process holds the run, StorageError if it cannot be written."""
+    def __init__(self, path: Path, run: str, *, on_event: Callable[[Event], None] | None = None, past_limit: bool = False) -> None:
+        """Open `path`, made if it is missing. Raises UserError if another process holds the run, StorageError if it cannot be written.
+
+        past_limit: go on where a limit stopped the run, with another budget; what was recorded from the limit on no longer applies.
+        """
         self._run = run
         self._on_event = on_event
         self._file = _open_locked(path, run)
         events, whole_bytes = whole_events(path)
         os.ftruncate(self._file, whole_bytes)
-        self._ahead = deque(event for event in _still_valid(events) if event.kind not in ("limit", "finished"))
         self._seq = len(events)
+        valid = [event for event in _still_valid(events) if event.kind != "finished"]
+        limit = next((event.seq for event in valid if event.kind == "limit"), None)
+        if past_limit and limit is not None:
+            self._append("resumed", {"at": limit})
+            valid = [event for event in valid if event.seq < limit]
+        self._ahead = deque(valid)
 
     def __enter__(self) -> "RecordedTrace":
         return self
@@ -106,16 +114,21 @@ class RecordedTrace:
         key = _as_written(key)
         recorded = self._take(kind, lambda event: event.body.get("key") == key)
         if recorded is not None:
-            return codec.decode(recorded.body["result"])
+            return _decoded(codec, recorded)
         started = datetime.now(UTC)
         result = effect()
         seconds = (datetime.now(UTC) - started).total_seconds()
         self._append(kind, {"key": key, "result": codec.encode(result), "seconds": round(seconds, 4)})
         return result
 
-    def recorded_limit(self) -> bool | None:
-        """Recorded events ahead mean that no limit stopped the run here."""
-        return False if self._ahead else None
+    def limit(self, reason: Callable[[], str | None]) -> str | None:
+        """Return the recorded limit if it is the next event; decide only when nothing recorded lies ahead."""
+        if self._ahead:
+            return str(self._ahead.popleft().body["reason"]) if self._ahead[0].kind == "limit" else None
+        said = reason()
+        if said is not None:
+            self._append("limit", {"reason": said})
+        return said
 
     def _take(self, kind: str, matches: Callable[[Event], bool]) -> Event | None:
         if not self._ahead:
@@ -165,17 +178,15 @@ class ReplayedTrace:
         if event.body.get("key") != key:
             raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded for {_short(event.body.get('key'))}, now for {_short(key)}")
         result = effect()
+        _decoded(codec, event)  # refuses what no step of ours wrote
         recorded, now = codec.stable(event.body["result"]), codec.stable(_as_written(codec.encode(result)))
         if recorded != now:
             raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(recorded)}, now {_short(now)}")
         return result
 
-    def recorded_limit(self) -> bool:
-        """Return whether the recorded run stopped at a limit here, and pass over that event."""
-        if self._ahead and self._ahead[0].kind == "limit":
-            self._next("limit")
-            return True
-        return False
+    def limit(self, reason: Callable[[], str | None]) -> str | None:
+        """Return the recorded limit if it is the next event; a replay has no budget of its own."""
+        return str(self._next("limit").body["reason"]) if self._ahead and self._ahead[0].kind == "limit" else None
 
     def finish(self) -> None:
         """Raise Divergence if events were recorded that the replay never came to."""
@@ -253,16 +264,23 @@ def whole_events(path: Path) -> tuple[list[Event], int]:
 
 
 def _still_valid(events: list[Event]) -> list[Event]:
-    """Return the events that a later resumption did not overrule: a "diverged" event takes back those from its `at` on, and itself."""
+    """Return the events that no resumption overruled: one that went another way or past a limit takes back those from its `at` on, and itself."""
     valid: list[Event] = []
     for event in events:
-        if event.kind == "diverged":
+        if event.kind in ("diverged", "resumed"):
             taken_back_from = event.body["at"]
             assert isinstance(taken_back_from, int)
             valid = [earlier for earlier in valid if earlier.seq < taken_back_from]
         else:
             valid.append(event)
     return valid
+
+
+def _decoded(codec: Codec[R], event: Event) -> R:
+    try:
+        return codec.decode(event.body["result"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"run {event.run} is damaged at event {event.seq} ({event.kind}: {error!r}); remove its folder") from error
 
 
 def _as_written(value: Any) -> Any:

@@ -162,7 +162,13 @@ def test_a_stop_is_recorded_and_recurs(tmp_path):
     assert spend(replay, Budget()) == 3
     replay.finish()
     with RecordedTrace(path, "r") as trace:
+        assert spend(trace, Budget(steps=10)) == 3
+    with RecordedTrace(path, "r", past_limit=True) as trace:
         assert spend(trace, Budget(steps=10)) == 5
+    assert [event.kind for event in read_events(path)] == [*["work"] * 3, "limit", "resumed", *["work"] * 2]
+    replay = ReplayedTrace(read_events(path))
+    assert spend(replay, Budget()) == 5
+    replay.finish()
 
 
 def test_steps_of_two_runs_do_not_disturb_each_other(tmp_path):
