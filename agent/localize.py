@@ -36,6 +36,8 @@ from backstory.memory.recall import recall
 
 # How many similar past changes vote: more adds their noise, fewer miss the change that matters (docs/log.md).
 PAST_CHANGES = 60
+# Long functions are changed more often than their share of words says, so BM25 discounts length less for symbols than its usual 0.75.
+SYMBOL_B = 0.5
 # A reason is given when it makes at least this share of the score, and at most so many are.
 REASON_SHARE = 0.08
 MAX_REASONS = 6
@@ -54,29 +56,29 @@ class Weights:
     past: touched by similar past changes. recent: changed lately. neighbour: linked to the strongest by calls, imports, tests.
     """
 
-    text: float = 0.25
-    title: float = 0.5
-    symbol: float = 0.25
-    symbol_title: float = 0.5
+    text: float = 0.2
+    title: float = 0.4
+    symbol: float = 0.2
+    symbol_title: float = 0.4
     path: float = 0.5
     mention: float = 0.5
-    name: float = 0.25
+    name: float = 0.1
     frame: float = 0.5
     past: float = 0.5
     recent: float = 0.1
-    neighbour: float = 0.25
+    neighbour: float = 0.1
 
 
 @dataclass(frozen=True)
 class SymbolWeights:
     """How much each signal counts for a symbol; file: the score of the file it is in."""
 
-    file: float = 1.0
-    text: float = 0.5
-    title: float = 0.5
-    name: float = 0.5
+    file: float = 2.5
+    text: float = 0.4
+    title: float = 1.0
+    name: float = 0.4
     frame: float = 1.0
-    neighbour: float = 0.25
+    neighbour: float = 0.1
 
 
 DEFAULT_WEIGHTS = Weights()
@@ -118,7 +120,7 @@ def localize(
     corpus = corpus_of(graph)
     clues = find_clues(text)
     tell("rank", 1, 2)
-    files, symbols = _rank(graph, corpus, clues, weights, symbol_weights)
+    files, symbols = _rank(graph, corpus, clues, text, weights, symbol_weights)
     localization = Localization(_file_scores(corpus, files, limit), _locations(graph, corpus, clues, files, symbols, limit))
     tell("rank", 2, 2)
     return localization
@@ -150,12 +152,13 @@ def _add_up(terms: Sequence[tuple[float, Signal]], factors: Scores) -> _Sum:
     return _Sum(total * factors, terms, factors)
 
 
-def _rank(graph: RepoGraph, corpus: Corpus, clues: Clues, weights: Weights, symbol_weights: SymbolWeights) -> tuple[_Sum, _Sum]:
+def _rank(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, weights: Weights, symbol_weights: SymbolWeights) -> tuple[_Sum, _Sum]:
     """Return the scores of files and of symbols: first without, then with what their neighbours add."""
     query, title = issue_query(clues), query_words(clues.title)
+    everything = query_words(text)  # addresses too: they often end in a path
     path_lengths = [sum(words.values()) for words in corpus.path_words]
-    texts = text_signal(corpus.symbol_words, corpus.symbol_lengths, query, what="text")
-    titles = text_signal(corpus.symbol_words, corpus.symbol_lengths, title, what="title")
+    texts = text_signal(corpus.symbol_words, corpus.symbol_lengths, query, what="text", b=SYMBOL_B)
+    titles = text_signal(corpus.symbol_words, corpus.symbol_lengths, title, what="title", b=SYMBOL_B)
     names, symbol_names = name_signals(corpus, clues, graph.code)
     frames, symbol_frames = frame_signals(corpus, clues)
     file_terms = [
@@ -163,7 +166,7 @@ def _rank(graph: RepoGraph, corpus: Corpus, clues: Clues, weights: Weights, symb
         (weights.title, text_signal(corpus.words, corpus.lengths, title, what="title")),
         (weights.symbol, best_symbol_signal(corpus, texts)),
         (weights.symbol_title, best_symbol_signal(corpus, titles)),
-        (weights.path, text_signal(corpus.path_words, path_lengths, query, what="path")),
+        (weights.path, text_signal(corpus.path_words, path_lengths, everything, what="path")),
         (weights.mention, mention_signal(corpus, clues)),
         (weights.name, names),
         (weights.frame, frames),
