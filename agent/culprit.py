@@ -2,19 +2,23 @@
 
 The prior comes from the suspects (`backstory.agent.suspects`), the search from `backstory.agent.bisect`; this module says what a verdict on an
 old tree means. A tree on which the check cannot run, runs out of time or fails with *another* exception than at the base is no witness: a test
-that asks for a feature which did not exist yet fails too, and counting that as "bad" would blame the commit that brought the feature.
+that asks for a feature which did not exist yet fails too, and counting that as "bad" would blame the commit that brought the feature. Where only
+the test file of today cannot run, its tests are carried into the file's old version first (`backstory.agent.transplant`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from backstory.agent.bisect import Finding, Outcome, bisect
 from backstory.agent.budget import Purse
 from backstory.agent.judge import Judge
 from backstory.agent.question import Question
+from backstory.agent.transplant import transplant
 from backstory.agent.types import Blamed, BlameStatus, Suspect, Tested
 from backstory.graph.repograph import RepoGraph
-from backstory.graph.types import Evidence, Oid, Report
-from backstory.tools.checks import Verdict
+from backstory.graph.types import Evidence, Oid, RepoPath, Report
+from backstory.tools.checks import Check, Verdict
+from backstory.tools.commands import tests_named
 
 # Candidates handed over when the search could not tell them apart; more is no help to a person.
 CANDIDATES = 10
@@ -29,6 +33,9 @@ def search_history(
     def test(commit: Oid) -> Outcome:
         report("search history", len(tested), None)
         verdict = judge.verdict(commit, question.narrowed, role="history")
+        if verdict.status == "broken":
+            instead = _carried(graph, commit, question.narrowed, judge.overlay)
+            verdict = judge.verdict(commit, question.narrowed, role="history", instead=instead) if instead else verdict
         outcome, note = read_verdict(verdict, question.verdict)
         if verdict.status != "not_run":
             tested.append(Tested(commit, outcome, note))
@@ -44,6 +51,22 @@ def search_history(
     if purse.stopped is not None and finding.status != "found":
         finding = replace(finding, status="stopped")  # the last trial was not run, so what it seems to leave was not told apart
     return finding, tuple(tested)
+
+
+def _carried(graph: RepoGraph, commit: Oid, check: Check, overlay: Mapping[RepoPath, bytes]) -> dict[RepoPath, bytes]:
+    """Return the check's files as they were at `commit`, with the tests of the check carried into them; empty when that cannot be done."""
+    instead: dict[RepoPath, bytes] = {}
+    for path in check.files:
+        tests = [test.removeprefix(f"{path}::") for test in tests_named(check.command) if test.startswith(f"{path}::")]
+        was = graph.was_path(path, commit)
+        old = graph.mirror.blob_at(commit, was) if was is not None else None
+        if old is None or not tests or path not in overlay:
+            return {}
+        carried = transplant(old, overlay[path], tests)
+        if carried is None:
+            return {}
+        instead[path] = carried
+    return instead
 
 
 def read_verdict(verdict: Verdict, at_base: Verdict) -> tuple[Outcome, str]:

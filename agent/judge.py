@@ -84,17 +84,25 @@ class Judge:
         """Lay `files` over every tree from now on, beside what is laid over already."""
         self._overlay.update(files)
 
-    def judged_tree(self, tree: Oid) -> Oid:
-        """Return `tree` (or a commit's tree) with the check's files laid over it."""
-        return write_tree(self._mirror, tree, self._overlay)
+    @property
+    def overlay(self) -> Mapping[RepoPath, bytes]:
+        """What is laid over every tree."""
+        return self._overlay
 
-    def verdict(self, tree: Oid, check: Check, *, role: str, clean: bool = False) -> Verdict:
+    def judged_tree(self, tree: Oid, instead: Mapping[RepoPath, bytes] | None = None) -> Oid:
+        """Return `tree` (or a commit's tree) with the check's files laid over it, those in `instead` as they are there."""
+        return write_tree(self._mirror, tree, {**self._overlay, **(instead or {})})
+
+    def verdict(
+        self, tree: Oid, check: Check, *, role: str, clean: bool = False, instead: Mapping[RepoPath, bytes] | None = None
+    ) -> Verdict:
         """Return how `check` ends on `tree` (a tree or a commit) with the check's files laid over it.
 
         role: why it is asked ("base", "history", "proposal", "scope", "clean"), for the trace. clean: in a worktree made for this one verdict and
-        without any remembered verdict. The verdict is "not_run" when the budget is spent, before the check or while it ran.
+        without any remembered verdict. instead: contents for this tree alone, in place of what is laid over every tree. The verdict is "not_run" when
+        the budget is spent, before the check or while it ran.
         """
-        judged = self.judged_tree(tree)
+        judged = self.judged_tree(tree, instead)
         return self._recorded(judged, check, role=role, effect=lambda: self._run(judged, check, clean=clean))
 
     def verdicts(self, trees: Sequence[Oid], check: Check, *, role: str) -> Iterator[Verdict]:

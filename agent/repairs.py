@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 
 from backstory.agent.clues import find_clues
+from backstory.agent.python import compiles
 from backstory.agent.question import Question
 from backstory.agent.repair import Sieve, minimise
 from backstory.agent.sibling import PastEdit, sibling_proposals
@@ -140,7 +141,9 @@ class Repairs:
 
 
 def _parses(path: RepoPath, content: bytes) -> bool:
-    return is_well_formed(language_of(path), content)
+    """Return whether a file is well-formed; the grammar of Python forgives indentation that Python does not, so Python is asked as well."""
+    language = language_of(path)
+    return is_well_formed(language, content) and (language is None or language.name != "python" or compiles(content))
 
 
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:

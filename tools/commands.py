@@ -29,6 +29,8 @@ _TEST_FOLDERS = ("tests", "test", "testing", "__tests__", "spec")
 _NO_TEST = "no test specified"  # what `npm init` writes
 _OPENERS = ("pytest", "py.test", "python", "python3", "nosetests", "trial", "stestr", "npm", "yarn", "pnpm", "npx", "node")
 
+_TEST_ID = re.compile(r"[^:\s]+\.\w+::\w")
+
 
 @dataclass(frozen=True)
 class CheckCommand:
@@ -91,6 +93,15 @@ def commands_for_files(files: Sequence[RepoPath]) -> tuple[str, ...]:
         return (f"{PYTEST} -q --continue-on-collection-errors {words}", f"python -m unittest -q {words}")
     command = command_for_tests(files)
     return () if command is None else (command,)
+
+
+def tests_named(command: str) -> tuple[str, ...]:
+    """Return the test ids (`path::Class::name`) that a command names, in its order.
+
+    >>> tests_named("python -m pytest -q 'tests/test_a.py::test_x[1 2]' tests/test_b.py")
+    ('tests/test_a.py::test_x[1 2]',)
+    """
+    return tuple(word for word in _words(command) if _TEST_ID.match(word))
 
 
 def check_files(command: str, is_file: Callable[[RepoPath], bool]) -> tuple[RepoPath, ...]:
