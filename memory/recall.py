@@ -8,7 +8,6 @@ files each of those changes touched. Merges are left out: their message repeats 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from backstory.graph.repograph import Message, RepoGraph
