@@ -34,7 +34,7 @@ from backstory.tools.limits import Limits
 from backstory.tools.paths import read_file
 from backstory.tools.sandbox import Choice, Sandbox, open_sandbox
 from backstory.tools.verdicts import VerdictCache
-from backstory.tools.workspace import Workspace
+from backstory.tools.workspace import Workspace, clear_dead
 
 # Where a bare repository's work tree appears inside the sandbox; a checkout's appears at its own path.
 BARE_ROOT = Path("/workspace")
@@ -242,6 +242,7 @@ def _go(
         with phases("index"):
             graph = build_graph(source, base, cache_dir=request.cache_dir, report=report)
             stack.callback(graph.close)
+        stack.callback(clear_dead, graph.mirror)  # a killed run that had nothing left to run leaves its work trees to whoever ends it
         sandbox = open_sandbox(request.sandbox)
         bound_at = source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
         with phases("environment"):

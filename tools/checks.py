@@ -23,6 +23,7 @@ from backstory.tools.sessions import read_sessions
 from backstory.tools.shell import SHELL, Command, Mount
 from backstory.tools.verdict import Check, Verdict, verdict_from_json, verdict_to_json
 from backstory.tools.visible import visible
+from backstory.tools.workspace import CHECK_FOLDER
 
 __all__ = ["Check", "Verdict", "run_check", "verdict_from_json", "verdict_to_json"]
 
@@ -51,7 +52,7 @@ def run_check(
     it; one whose folder the tree lacks is left out. Raises SandboxError when the sandbox cannot be made.
     """
     shown_at = bound_at if sandbox.isolates else root
-    with tempfile.TemporaryDirectory(prefix="backstory-check-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=CHECK_FOLDER, dir=root.parent, ignore_cleanup_errors=True) as name:
         beside = Path(name).resolve()
         (beside / "results").mkdir()
         (beside / "programs").mkdir()

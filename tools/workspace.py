@@ -19,7 +19,8 @@ from pathlib import Path
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes, path_text
 from backstory.graph.git import Git, GitError
-from backstory.graph.mirror import Mirror, exclusively
+from backstory.graph.lock import exclusively
+from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools import paths
 from backstory.tools.cover import build_cover
@@ -30,6 +31,7 @@ from backstory.tools.trees import changed_tree, entry_at, objects, open_objects,
 from backstory.tools.worktree import WorkTree
 
 LOCK_PATIENCE_S = 2.0  # another workspace holds a lock of ours only while it clears up what it takes for dead
+CHECK_FOLDER = "check-"  # what a check keeps beside the tree while it runs, and leaves when it is killed
 _LOCK, _TRASH, _COVER = ".lock", ".trash", "cover-"
 _WORKTREES_LOCK = "worktrees.lock"  # `git worktree add` fails when another worktree is half made or half gone
 
@@ -52,7 +54,7 @@ class Workspace:
     def __enter__(self) -> "Workspace":
         """Make the worktree and check out the base. Raises UserError when the root is in use or the base unknown, StorageError."""
         with paths.disk_errors(str(self.root)):
-            _clear_dead(self._mirror, self.root)
+            clear_dead(self._mirror, but=self.root)
             self._lock = _acquire(_beside(self.root, _LOCK), patience_s=LOCK_PATIENCE_S)
             if self._lock is None:
                 raise UserError(f"{str(self.root)!r} is in use by another run; wait for it or end it")
@@ -168,14 +170,39 @@ class Workspace:
         _leave(self.root.parent)
 
 
+def clear_dead(mirror: Mirror, *, but: Path | None = None) -> None:
+    """Remove the worktrees of this mirror whose workspace is gone, which is when its lock can be had.
+
+    but: the root that is left to whoever locks it.
+    """
+    for admin in sorted((mirror.path / "worktrees").glob("*")):
+        try:
+            dead = Path(os.fsdecode((admin / "gitdir").read_bytes().rstrip(b"\n"))).parent
+        except OSError:
+            continue  # being made or removed by another
+        if dead == but:
+            continue
+        if not dead.parent.is_dir():
+            with exclusively(mirror.folder / _WORKTREES_LOCK):
+                _unregister(mirror, dead)
+            continue
+        marker = _beside(dead, _LOCK)
+        lock = _acquire(marker, patience_s=0)
+        if lock is not None:
+            with suppress(OSError, StorageError):
+                _remove(mirror, dead)
+            _release(marker, lock)
+            _leave(dead.parent)
+
+
 def _leave(folder: Path) -> None:
-    """Remove the small repositories of a run's folder with its last workspace, and the folder when nothing else is in it."""
+    """Remove what is ours in a run's folder with its last workspace, and the folder when nothing else is in it."""
     with suppress(OSError):
         names = [path.name for path in folder.iterdir()]
         if any(name.endswith(_LOCK) for name in names):
             return
         for name in names:
-            if name.startswith(_COVER):
+            if name.startswith((_COVER, CHECK_FOLDER)):
                 shutil.rmtree(folder / name, ignore_errors=True)
         folder.rmdir()
 
@@ -188,30 +215,6 @@ def _add_worktree(mirror: Mirror, base: Oid, root: Path) -> Path:
     except GitError as error:
         raise UserError(f"no worktree of {base} can be made ({error.stderr.strip()[-200:]!r}); name a commit of the repository") from error
     return Path(os.fsdecode((root / ".git").read_bytes().removeprefix(b"gitdir: ").rstrip(b"\n")))
-
-
-def _clear_dead(mirror: Mirror, root: Path) -> None:
-    """Remove the worktrees whose workspace is gone, which is when its lock can be had.
-
-    Only those of this mirror; the one at `root` is cleared by whoever locks it.
-    """
-    for admin in sorted((mirror.path / "worktrees").glob("*")):
-        try:
-            dead = Path(os.fsdecode((admin / "gitdir").read_bytes().rstrip(b"\n"))).parent
-        except OSError:
-            continue  # being made or removed by another
-        if dead == root:
-            continue
-        if not dead.parent.is_dir():
-            with exclusively(mirror.folder / _WORKTREES_LOCK):
-                _unregister(mirror, dead)
-            continue
-        marker = _beside(dead, _LOCK)
-        lock = _acquire(marker, patience_s=0)
-        if lock is not None:
-            with suppress(OSError, StorageError):
-                _remove(mirror, dead)
-            _release(marker, lock)
 
 
 def _remove(mirror: Mirror, root: Path) -> None:
