@@ -48,10 +48,13 @@ def parse_batch(batch: Sequence[Job]) -> list[Done]:
     return [Done(job.blob, job.language, pack(parse_blob(language_named(job.language), job.source))) for job in batch]
 
 
-def parse_jobs(jobs: Iterable[Job], *, workers: int = 2, work: Work = parse_batch) -> Iterator[list[Done]]:
+def parse_jobs(
+    jobs: Iterable[Job], *, workers: int = 2, work: Work = parse_batch, in_process_bytes: int = IN_PROCESS_BYTES
+) -> Iterator[list[Done]]:
     """Yield parsed batches of `jobs` as they are ready, in no defined order.
 
     jobs: read lazily, a few batches ahead. workers: processes; below 2, or where none can be started, everything is parsed in this process.
+    in_process_bytes: what is parsed in this process however many workers there may be.
     """
     batches = _batches(jobs)
     first: list[list[Job]] = []
@@ -59,10 +62,10 @@ def parse_jobs(jobs: Iterable[Job], *, workers: int = 2, work: Work = parse_batc
     for batch in batches:  # few files never leave this process
         first.append(batch)
         size += sum(len(job.source) for job in batch)
-        if size > IN_PROCESS_BYTES:
+        if size > in_process_bytes:
             break
     waiting = chain(first, batches)
-    if workers < 2 or size <= IN_PROCESS_BYTES or not _can_start():
+    if workers < 2 or size <= in_process_bytes or not _can_start():
         yield from map(work, waiting)
         return
     suspects: list[Job] = []
@@ -91,7 +94,7 @@ def _through_pool(waiting: Iterator[list[Job]], workers: int, work: Work, under_
         except BrokenProcessPool:
             return
         except BaseException:  # an interrupt, or the caller stops reading
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # what is under way ends within a second
             raise
 
 
