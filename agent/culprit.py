@@ -6,6 +6,7 @@ that asks for a feature which did not exist yet fails too, and counting that as 
 the test file of today cannot run, its tests are carried into the file's old version first (`backstory.agent.transplant`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -20,6 +21,10 @@ from backstory.graph.types import Evidence, Oid, RepoPath, Report
 from backstory.tools.checks import Check, Verdict
 from backstory.tools.commands import tests_named
 
+# Share of their words in which the messages of two exceptions of one type agree when they tell of one fault; a guess between "the same but for a
+# path or a value" and "another attribute is missing".
+ALIKE = 0.4
+_ASSERTIONS = frozenset({"AssertionError", "Failed"})
 # Candidates handed over when the search could not tell them apart; more is no help to a person.
 CANDIDATES = 10
 
@@ -74,12 +79,31 @@ def read_verdict(verdict: Verdict, at_base: Verdict) -> tuple[Outcome, str]:
     match verdict.status:
         case "passed":
             return "good", "passes"
-        case "failed" if not verdict.failure or not at_base.failure or set(verdict.failure) & set(at_base.failure):
+        case "failed" if _fails_alike(verdict, at_base):
             return "bad", "fails as at the base"
         case "failed":
-            return "skip", f"fails otherwise: {', '.join(verdict.failure)}"
+            return "skip", f"fails otherwise: {verdict.summary}"
         case _:
             return "skip", f"{verdict.status}: {verdict.summary}"
+
+
+def _fails_alike(verdict: Verdict, at_base: Verdict) -> bool:
+    """Return whether two failures share an exception and, unless it is an assertion, most of what it says.
+
+    What an assertion says holds the values it saw, which differ from tree to tree; what another exception says names what was missing or wrong.
+    """
+    if not verdict.failure or not at_base.failure:
+        return True
+    shared = set(verdict.failure) & set(at_base.failure)
+    if not shared or shared & _ASSERTIONS:
+        return bool(shared)
+    now, then = _words_said(verdict), _words_said(at_base)
+    return len(now & then) >= ALIKE * len(now | then)
+
+
+def _words_said(verdict: Verdict) -> set[str]:
+    """Return the words of a verdict's summary after the counts and the name of the test."""
+    return set(re.findall(r"[A-Za-z_]+", verdict.summary.split(": ", 2)[-1]))
 
 
 def blame(graph: RepoGraph, finding: Finding, suspects: list[Suspect]) -> Blamed | None:
