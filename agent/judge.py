@@ -69,7 +69,8 @@ class Judge:
         self.base = base
         self._mirror, self._stage = mirror, stage
         self._overlay = dict(overlay)
-        self._work_dir, self._cache, self._trace, self._purse, self._workers = work_dir, cache, trace, purse, workers
+        self.trace = trace
+        self._work_dir, self._cache, self._purse, self._workers = work_dir, cache, purse, workers
         self._stack = ExitStack()
         self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
         self._numbers = itertools.count(1)
@@ -128,7 +129,7 @@ class Judge:
         key: dict[str, Any] = {"role": role, "tree": judged, "command": check.command}
         self._purse.count_step()
         try:
-            return self._trace.step("check", key, effect, VERDICT)
+            return self.trace.step("check", key, effect, VERDICT)
         except _CutOffError:
             # Not recorded: with a larger budget the check is asked again, and may answer.
             return _not_run(self._purse.spent_out() or "the budget is spent")
