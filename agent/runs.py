@@ -9,7 +9,7 @@ import base64
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import selected
-from backstory.graph.source import Source, open_source, resolve, uncommitted
+from backstory.graph.source import Source, circumstances, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
 from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, prepare_environment
@@ -289,7 +289,7 @@ def _go(
             title=request.title,
             solution=solution,
             phases={name: round(seconds, 3) for name, seconds in phases.seconds.items()},
-            notes=(*start.notes, *_circumstances(source, graph), *environment.notes),
+            notes=(*start.notes, *circumstances(source), *environment.notes),
             sandbox=sandbox.name,
             environment=environment.label,
         )
@@ -333,16 +333,6 @@ def _environment(
             mounts=workspace.mounts(bound_at),
             report=report,
         )
-
-
-def _circumstances(source: Source, graph: RepoGraph) -> Iterator[str]:
-    """Yield what limits a run and a user should know."""
-    if graph.shallow:
-        yield "the repository is a shallow clone: its history is cut, and what lies behind the cut cannot be searched (`git fetch --unshallow`)"
-    if source.submodules:
-        yield f"submodules are not entered: {', '.join(source.submodules)}"
-    if source.operation:
-        yield f"a {source.operation} is in progress in the checkout; the base is a commit, so it does not matter here"
 
 
 def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[str, ...]]:

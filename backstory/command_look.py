@@ -124,7 +124,7 @@ def open_graph(face: Face, subject: "Subject") -> "Iterator[RepoGraph]":
     from backstory.cache import remember
     from backstory.config import made
     from backstory.graph.build import build_graph
-    from backstory.subject import circumstances
+    from backstory.graph.source import circumstances
 
     cache = made(face.folders().cache)
     with face.screen() as screen:

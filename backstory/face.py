@@ -69,8 +69,8 @@ class Face:
 
     def say(self, text: str = "", *, style: str = "") -> None:
         """Write lines of a result for a person, cleaned of what could drive the terminal."""
-        from backstory.harness.untrusted import clean
         from backstory.terminal import styled
+        from backstory.tools.visible import clean
 
         visible = clean(text).text
         self.out.write((styled(visible, style, self._look(self.out)) if style and visible else visible) + "\n")

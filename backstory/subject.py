@@ -16,8 +16,6 @@ from backstory.graph.types import Oid, RepoPath
 
 T = TypeVar("T")
 
-SUBMODULES_NAMED = 5
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -48,18 +46,6 @@ def project_layer(source: Source, at: Oid) -> Layer:
     except KeyError:
         return from_project(None, origin=origin)
     return from_project(found.data if isinstance(found, pygit2.Blob) else None, origin=origin)
-
-
-def circumstances(source: Source) -> tuple[str, ...]:
-    """Return what a person should know about the repository before believing what is said of it."""
-    notes = []
-    if source.shallow:
-        notes.append("the history is cut (a shallow clone); `git fetch --unshallow` brings the rest")
-    if source.submodules:
-        named = ", ".join(source.submodules[:SUBMODULES_NAMED])
-        more = f" and {len(source.submodules) - SUBMODULES_NAMED} more" if len(source.submodules) > SUBMODULES_NAMED else ""
-        notes.append(f"submodules are not entered: {named}{more}")
-    return tuple(notes)
 
 
 def kept(rows: Sequence[T], path_of: Callable[[T], RepoPath], config: Config) -> list[T]:

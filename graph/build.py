@@ -22,7 +22,7 @@ from backstory.graph.past import Past
 from backstory.graph.repograph import Built, RepoGraph
 from backstory.graph.source import Source
 from backstory.graph.store import Store
-from backstory.graph.types import Oid, Report
+from backstory.graph.types import Oid, Report, silent
 
 GraphTier = Literal["paths", "lines", "code"]
 ALL_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines", "code"})
@@ -42,7 +42,7 @@ def build_graph(
     Without "code" the code is parsed when it is first asked for. `graph.built` says what was done.
     Raises UserError when the repository's history is incomplete, StorageError when the cache cannot be written or is damaged.
     """
-    tell = report or _silent
+    tell = report or silent
     seconds: dict[str, float] = {}
     fetched = find_mirror(source, at, cache_dir=cache_dir) is None
     mirror = _timed(seconds, "mirror", lambda: open_mirror(source, at, cache_dir=cache_dir, report=tell))
@@ -160,7 +160,3 @@ class _Watched:
     def __call__(self, phase: str, done: int, total: int | None) -> None:
         self.done[phase] = done
         self._report(phase, done, total)
-
-
-def _silent(phase: str, done: int, total: int | None) -> None:
-    """Report to nobody."""

@@ -31,7 +31,7 @@ from backstory.graph.snapshot import (
     pack_snapshot,
     unpack_snapshot,
 )
-from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Report, Symbol, SymbolId
+from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Report, Symbol, SymbolId, silent
 
 Direction = Literal["out", "in"]
 
@@ -75,7 +75,7 @@ def code_view(mirror: Trees, commit: Oid, store: Kept, *, report: Report | None 
     payload = store.snapshot(key, version)
     if payload is not None:
         return CodeView(unpack_snapshot(payload))
-    say = report or _silent
+    say = report or silent
     parses = _parses(mirror, blobs, store, say, workers)
     say("linking", 0, None)
     snapshot = make_snapshot(parses, blobs, link(parses))
@@ -343,7 +343,3 @@ def _digest(blobs: Mapping[RepoPath, Oid]) -> Oid:
     for path, blob in blobs.items():
         digest.update(f"{posixpath.normpath(path)}\0{blob}\0".encode("utf-8", "surrogateescape"))
     return Oid(digest.hexdigest())
-
-
-def _silent(phase: str, done: int, total: int | None) -> None:
-    """Report to nobody."""

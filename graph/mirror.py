@@ -32,7 +32,7 @@ from backstory.graph.source import (
     uncommitted,
     walk_tree,
 )
-from backstory.graph.types import Oid, RepoPath, Report
+from backstory.graph.types import Oid, RepoPath, Report, silent
 
 __all__ = ["Mirror", "Source", "TreeEntry", "exclusively", "find_mirror", "open_mirror", "open_source", "resolve", "uncommitted"]
 
@@ -146,7 +146,7 @@ def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | No
     with exclusively(folder / "mirror.lock"):
         if not (mirror.path / _ref(at)).is_file():
             _make(mirror)
-            _fetch(mirror, source, at, reach, report or _silent)
+            _fetch(mirror, source, at, reach, report or silent)
     return _mirror(folder)
 
 
@@ -162,10 +162,6 @@ def find_mirror(source: Source, at: Oid, *, cache_dir: Path) -> Mirror | None:
         if not mirror.shallow:
             return mirror
     return None
-
-
-def _silent(phase: str, done: int, total: int | None) -> None:
-    """Report to nobody."""
 
 
 def _mirror(folder: Path) -> Mirror:

@@ -39,6 +39,7 @@ _OPERATIONS = {
 }
 _STEP = re.compile(r"([~^])(\d{0,6})")
 _STEPS = re.compile(r"([^~^]+)((?:[~^]\d{0,6})+)")
+SUBMODULES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,18 @@ def uncommitted(source: Source) -> tuple[RepoPath, ...]:
     except (pygit2.GitError, KeyError, OSError, ValueError) as error:
         raise UserError(f"cannot read the index of {str(source.work_tree)!r} ({error}); `git status` there may tell more") from error
     return tuple(sorted(RepoPath(path.removesuffix("/")) for path in changed))
+
+
+def circumstances(source: Source) -> tuple[str, ...]:
+    """Return what a person should know about the repository before believing what is said of it."""
+    notes = []
+    if source.shallow:
+        notes.append("the history is cut (a shallow clone); `git fetch --unshallow` brings the rest")
+    if source.submodules:
+        named = ", ".join(source.submodules[:SUBMODULES_NAMED])
+        more = f" and {len(source.submodules) - SUBMODULES_NAMED} more" if len(source.submodules) > SUBMODULES_NAMED else ""
+        notes.append(f"submodules are not entered: {named}{more}")
+    return tuple(notes)
 
 
 def ancestry(source: Source, at: Oid) -> Ancestry:

@@ -165,3 +165,7 @@ class Location:
 
 Report = Callable[[str, int, int | None], None]
 """How long work tells where it is: phase name, units done, units in all (None when unknown)."""
+
+
+def silent(phase: str, done: int, total: int | None) -> None:
+    """Report to nobody."""

@@ -24,7 +24,6 @@ _JAVASCRIPT_WORD = re.compile(
     r"(?:^|[\s;&|(/])(?:jest|vitest|mocha|ava|tap|(?:npm|yarn|pnpm)\s+(?:run\s+)?test|node\s+--test)(?=$|[\s;&|)])"
 )
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_tests?)\.py|(?:.*/)?tests?\.py")
-_JAVASCRIPT_TEST = re.compile(r".*\.(?:test|spec)\.[cm]?[jt]sx?|(?:.*/)?__tests__/.*\.[cm]?[jt]sx?|(?:.*/)?tests?/.*\.[cm]?[jt]sx?")
 _TEST_FOLDERS = ("tests", "test", "testing", "__tests__", "spec")
 _NO_TEST = "no test specified"  # what `npm init` writes
 _OPENERS = ("pytest", "py.test", "python", "python3", "nosetests", "trial", "stestr", "npm", "yarn", "pnpm", "npx", "node")
@@ -125,11 +124,6 @@ def check_files(command: str, is_file: Callable[[RepoPath], bool]) -> tuple[Repo
                 found[RepoPath(path)] = None
                 break
     return tuple(found)
-
-
-def is_test_path(path: str) -> bool:
-    """Return whether a path looks like a file of tests, by its name or its folder."""
-    return bool(_TEST_FILE.fullmatch(path) or _JAVASCRIPT_TEST.fullmatch(path))
 
 
 def _words(command: str) -> list[str]:

@@ -5,7 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstory.harness.untrusted import clean, code_span, fenced, inert_log, one_line
+from backstory.harness.untrusted import code_span, fenced, inert_log, one_line
+from backstory.tools.visible import clean
 
 
 def test_sequences_that_drive_a_terminal_are_taken_out_whole():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backstory.tools.commands import check_files, command_for_tests, find_check_command, find_check_commands, framework_of, is_test_path
+from backstory.tools.commands import check_files, command_for_tests, find_check_command, find_check_commands, framework_of
 
 
 def found(files):
@@ -125,9 +125,3 @@ def test_a_command_for_some_tests():
     assert command_for_tests(["t/test_a.py::test_x[$HOME]"]) == "python -m pytest -q 't/test_a.py::test_x[$HOME]'"
     assert command_for_tests(["a.test.ts", "b.test.js"]) == "npm test -- a.test.ts b.test.js"
     assert command_for_tests([]) is None and command_for_tests(["a.py", "b.js"]) is None and command_for_tests(["a.rb"]) is None
-
-
-@pytest.mark.parametrize("path", ["test_a.py", "a/b_test.py", "a/tests.py", "src/a.spec.ts", "src/__tests__/a.js", "test/a.js"])
-def test_paths_of_tests(path):
-    """Files of tests are known by their names."""
-    assert is_test_path(path) and not is_test_path("src/latest.py") and not is_test_path("contest.js")
