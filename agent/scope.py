@@ -19,6 +19,8 @@ from backstory.tools.unified import PatchHunk, parse_patch
 
 # Test files run beside the check: what a minute allows on a middle-sized project.
 SCOPE_FILES = 20
+# Files run before the others: what a bad repair breaks is mostly here.
+FIRST_FILES = 3
 # Later commits on the changed files whose tests are taken in, newest first.
 LATER_COMMITS = 30
 
@@ -103,11 +105,18 @@ class Scope:
         self._at_base: dict[str, Verdict] = {}
 
     def verdict(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict:
-        """Return whether the tests of `files` that passed at the base pass on `tree` too. Files that give no result at the base are left out."""
+        """Return whether the tests of `files` that passed at the base pass on `tree` too. Files that give no result at the base are left out.
+
+        The most telling files are run first; when one of them breaks, the rest is not run.
+        """
         if not files:
             return ScopeVerdict((), (), 0, "")
-        verdicts = [self._of_folder(tree, group, clean=clean) for group in _by_folder(files)]
-        judged = [verdict for verdict in verdicts if verdict is not None]
+        judged: list[ScopeVerdict] = []
+        for group in [*_by_folder(files[:FIRST_FILES]), *_by_folder(files[FIRST_FILES:])]:
+            verdict = self._of_folder(tree, group, clean=clean)
+            judged += [verdict] if verdict is not None else []
+            if judged and judged[-1].broke:
+                break
         if not judged:
             return ScopeVerdict(files, (), 0, "they give no result at the base")
         return ScopeVerdict(
