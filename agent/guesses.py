@@ -46,6 +46,11 @@ class Guess:
         if commit not in self.reasons or weight > self.reasons[commit][0]:
             self.reasons[commit] = (weight, reason)
 
+    def scaled(self, share: float) -> "Guess":
+        """Return the same guess with weights that sum to `share`; it has some."""
+        factor = share / math.fsum(self.weights.values())
+        return Guess({commit: weight * factor for commit, weight in self.weights.items()}, self.reasons)
+
 
 @dataclass(frozen=True)
 class Place:

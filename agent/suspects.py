@@ -33,7 +33,7 @@ from backstory.graph.types import Commit, Evidence, Oid, RepoPath
 OUTPUT_CHARS = 100_000
 # Reasons are given for the first suspects only, and their changes read to damp what cannot be the fault.
 EXAMINED = 400
-EXPLAINED = 50
+EXPLAINED = 500
 MAX_REASONS = 4
 # A merge changes something itself only where it resolved a conflict.
 MERGE_SHARE = 0.02
@@ -51,18 +51,21 @@ SIZE_FACTORS = (0.5, 2.0)
 class GuessWeights:
     """The share of faults each guess is thought to explain; what has no evidence gives its share to the others.
 
+    On 20 issues with the last writer of the repaired lines as culprit, expectation maximisation gave lines 0.7, files 0.25, recent 0.06 and messages
+    nothing. Those labels favour lines (a third of all true culprits wrote none of the repaired lines), hence the flatter shares here.
+
     frame_lines: lines of the functions in the failing output. place_lines: of the places found. files: history of the files found.
     exercised: history of the files the check uses. named: of the files defining what the output names. message: similar messages.
     recent: any commit, newer more.
     """
 
-    frame_lines: float = 0.2
-    place_lines: float = 0.2
+    frame_lines: float = 0.25
+    place_lines: float = 0.25
     files: float = 0.2
     exercised: float = 0.1
-    named: float = 0.1
-    message: float = 0.05
-    recent: float = 0.15
+    named: float = 0.05
+    message: float = 0.03
+    recent: float = 0.12
 
 
 DEFAULT_WEIGHTS = GuessWeights()
@@ -122,8 +125,8 @@ def _guesses(
     output: str,
     check_files: Sequence[RepoPath],
     weights: GuessWeights,
-) -> list[tuple[float, Guess]]:
-    """Return the guesses that have evidence, each with its share."""
+) -> list[Guess]:
+    """Return the guesses that have evidence, the weights of each summing to its share."""
     corpus = corpus_of(graph)
     clues = find_clues(output)
     frames = frame_places(graph, corpus, clues)
@@ -138,25 +141,20 @@ def _guesses(
         (weights.message, guess_message(graph, text)),
         (weights.recent, guess_recent(graph, offset=RECENT_OFFSET)),
     ]
-    return [(weight, guess) for weight, guess in guesses if weight > 0 and guess.weights]
-
-
-def _mix(guesses: Sequence[tuple[float, Guess]]) -> dict[Oid, float]:
-    """Add the guesses, each scaled to its share of 1."""
-    mass: dict[Oid, float] = {}
+    guesses = [(weight, guess) for weight, guess in guesses if weight > 0 and guess.weights]
     shares = math.fsum(weight for weight, _ in guesses)
-    for weight, guess in guesses:
-        whole = math.fsum(guess.weights.values())
+    return [guess.scaled(weight / shares) for weight, guess in guesses]
+
+
+def _mix(guesses: Sequence[Guess]) -> dict[Oid, float]:
+    mass: dict[Oid, float] = {}
+    for guess in guesses:
         for oid, part in guess.weights.items():
-            mass[oid] = mass.get(oid, 0.0) + weight / shares * part / whole
+            mass[oid] = mass.get(oid, 0.0) + part
     return mass
 
 
-def _reasons(guesses: Sequence[tuple[float, Guess]], oid: Oid) -> tuple[Evidence, ...]:
+def _reasons(guesses: Sequence[Guess], oid: Oid) -> tuple[Evidence, ...]:
     """Return why a commit is suspected, the guess that gives it most first."""
-    found = [
-        (weight * guess.weights[oid] / math.fsum(guess.weights.values()), number, guess.reasons[oid][1])
-        for number, (weight, guess) in enumerate(guesses)
-        if oid in guess.weights
-    ]
+    found = [(guess.weights[oid], number, guess.reasons[oid][1]) for number, guess in enumerate(guesses) if oid in guess.weights]
     return tuple(reason for _, _, reason in sorted(found, key=lambda part: (-part[0], part[1]))[:MAX_REASONS])

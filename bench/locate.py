@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from unidiff import PatchSet
+from unidiff import Hunk, PatchSet
 
 from backstory.agent.corpus import corpus_of
 from backstory.agent.localize import DEFAULT_WEIGHTS, Localization, Weights, localize
@@ -155,13 +155,13 @@ def gold_lines(patch: str, graph: RepoGraph) -> dict[RepoPath, list[int]]:
     return lines
 
 
-def _insertion_points(hunk: Iterable[object]) -> Iterator[int]:
+def _insertion_points(hunk: Hunk) -> Iterator[int]:
     before = 0
     for line in hunk:
-        if line.is_added:  # type: ignore[attr-defined]
+        if line.is_added:
             yield max(1, before)
         else:
-            before = line.source_line_no  # type: ignore[attr-defined]
+            before = line.source_line_no
 
 
 def gold_functions(lines: Mapping[RepoPath, Sequence[int]], graph: RepoGraph) -> tuple[SymbolId, ...]:
