@@ -157,6 +157,8 @@ def circumstances(source: Source) -> tuple[str, ...]:
         named = ", ".join(source.submodules[:SUBMODULES_NAMED])
         more = f" and {len(source.submodules) - SUBMODULES_NAMED} more" if len(source.submodules) > SUBMODULES_NAMED else ""
         notes.append(f"submodules are not entered: {named}{more}")
+    if source.operation:
+        notes.append(f"a {source.operation} is in progress in the checkout; what is looked at is a commit, so it does not matter here")
     return tuple(notes)
 
 

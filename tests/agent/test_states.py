@@ -105,9 +105,9 @@ def without_an_index(repo):
         (unstaged, "uncommitted changes left out: .gitignore, README, new.txt, prices.py"),
         (staged, "uncommitted changes left out: .gitignore, README, new.txt, prices.py"),
         (stashed, ""),
-        (merging, "a merge is in progress in the checkout"),
-        (rebasing, "a rebase is in progress in the checkout"),
-        (picking, "in progress in the checkout"),
+        (merging, "uncommitted changes left out: README"),
+        (rebasing, "uncommitted changes left out: README"),
+        (picking, "uncommitted changes left out: README"),
         (detached, ""),
         (locked, ""),
         (packed, ""),
@@ -173,7 +173,7 @@ def test_a_shallow_clone(repo, tmp_path):
     outcome = solved(tmp_path / "shallow", tmp_path / "home")
     assert state_of(tmp_path / "shallow") == before
     assert (outcome.exit_code, outcome.solution.blamed.subject, outcome.solution.blamed.status) == (0, CULPRIT, "confirmed")
-    assert any("shallow clone: its history is cut" in note for note in outcome.notes)
+    assert any("the history is cut (a shallow clone)" in note for note in outcome.notes)
 
 
 def test_a_cut_that_hides_the_culprit(repo, tmp_path):
@@ -182,7 +182,7 @@ def test_a_cut_that_hides_the_culprit(repo, tmp_path):
     outcome = solved(tmp_path / "shallow", tmp_path / "home")
     assert (outcome.exit_code, outcome.solution.blamed) == (3, None)
     assert "not a regression: no tested ancestor passes" in outcome.solution.reason
-    assert any("its history is cut" in note for note in outcome.notes)
+    assert any("the history is cut" in note for note in outcome.notes)
 
 
 def test_submodules_are_not_entered(repo, tmp_path):

@@ -245,11 +245,12 @@ def test_jobs_are_taken_in_batches():
     def jobs():
         for number in range(20):
             taken.append(number)
-            yield Job(f"{number:040x}", "python", b"value = 'a long line that is quick to parse'\n" * (BATCH_BYTES // 4 // 46 + 1))
+            yield Job(f"{number:040x}", "python", b"'" + b"x" * 40_000 + b"'\n")
 
     batches = parse_jobs(jobs(), workers=1, in_process_bytes=0)
-    assert len(next(batches)) == len(taken) == 4
-    assert sum(map(len, batches)) == 16
+    in_a_batch = -(-BATCH_BYTES // 40_003)
+    assert len(next(batches)) == len(taken) == in_a_batch
+    assert sum(map(len, batches)) == 20 - in_a_batch
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------------------------
