@@ -1,13 +1,13 @@
 """Which tests must keep passing, and whether they do.
 
 A repair that makes one check pass may break what other tests hold. The scope of that question is chosen by evidence, in this order, up to a cap:
-the check's own files, the test files of the commits involved (the blamed one and the later ones on the same files), and the tests linked to the
-symbols that the repair changes. It is printed with every verdict, because "nothing else broke" means nothing without it.
+the check's own files, the test files of the blamed commit, the tests linked to the symbols that the repair changes, and those of the newest commits
+on the same files. It is printed with every verdict, because "nothing else broke" means nothing without it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from backstory.agent.judge import Judge
 from backstory.graph.repograph import RepoGraph
@@ -21,8 +21,8 @@ from backstory.tools.unified import PatchHunk, parse_patch
 SCOPE_FILES = 20
 # Files run before the others: what a bad repair breaks is mostly here.
 FIRST_FILES = 3
-# Later commits on the changed files whose tests are taken in, newest first.
-LATER_COMMITS = 30
+# Commits on the changed files whose tests are taken in, newest first.
+RECENT_COMMITS = 30
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,17 @@ def scope_files(
     graph: RepoGraph, changed: Mapping[RepoPath, tuple[Span, ...]], *, check_files: Iterable[RepoPath], blamed: Oid | None
 ) -> tuple[RepoPath, ...]:
     """Return the test files to keep passing, most telling first, at most `SCOPE_FILES`. changed: the spans of the base that a repair touches, by path."""
-    files = graph.files()
-    ordered = dict.fromkeys(path for path in _candidates(graph, changed, check_files, blamed) if path in files and graph.code.is_test(path))
-    return tuple(path for path in ordered if not path.rsplit("/", 1)[-1].startswith(("conftest.", "__init__.")))[:SCOPE_FILES]
+    ordered = dict.fromkeys(_candidates(graph, changed, check_files, blamed))
+    return tuple(islice((path for path in ordered if _holds_tests(graph, path)), SCOPE_FILES))
+
+
+def _holds_tests(graph: RepoGraph, path: RepoPath) -> bool:
+    """Return whether a file of the base defines tests; what only serves them (fixtures, helpers) has nothing to run."""
+    if path not in graph.files() or not graph.code.is_test(path):
+        return False
+    return not path.endswith(".py") or any(
+        symbol.qualname.rpartition(".")[2].lower().startswith("test") for symbol in graph.code.symbols(path)
+    )
 
 
 def changed_spans(patch: Patch) -> dict[RepoPath, tuple[Span, ...]]:
@@ -80,7 +88,7 @@ def _candidates(
     ]
     yield from graph.code.tests_of(symbols)
     for path in changed:
-        for commit in _after(graph.touched(path), blamed)[:LATER_COMMITS]:
+        for commit in graph.touched(path)[:RECENT_COMMITS]:
             yield from _now(graph, commit)
     yield from graph.code.tests_of(list(changed))
 
@@ -88,12 +96,6 @@ def _candidates(
 def _now(graph: RepoGraph, commit: Oid) -> Iterator[RepoPath]:
     """Yield the paths a commit changed, as they are called at the base."""
     yield from (path for path in graph.changed_paths(commit) if path is not None)
-
-
-def _after(newest_first: Iterable[Oid], blamed: Oid | None) -> list[Oid]:
-    """Return the commits that come before `blamed` in the list, that is, after it in time."""
-    commits = list(newest_first)
-    return commits[: commits.index(blamed)] if blamed in commits else commits
 
 
 class Scope:
