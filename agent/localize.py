@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backstory.agent.clues import Clues, find_clues
+from backstory.agent.clues import MAX_CHARS, Clues, find_clues
 from backstory.agent.corpus import Corpus, corpus_of
 from backstory.agent.neighbours import neighbour_signals
 from backstory.agent.signals import (
@@ -155,7 +155,7 @@ def _add_up(terms: Sequence[tuple[float, Signal]], factors: Scores) -> _Sum:
 def _rank(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, weights: Weights, symbol_weights: SymbolWeights) -> tuple[_Sum, _Sum]:
     """Return the scores of files and of symbols: first without, then with what their neighbours add."""
     query, title = issue_query(clues), query_words(clues.title)
-    everything = query_words(text)  # addresses too: they often end in a path
+    everything = query_words(text[:MAX_CHARS])  # addresses too: they often end in a path
     path_lengths = [sum(words.values()) for words in corpus.path_words]
     texts = text_signal(corpus.symbol_words, corpus.symbol_lengths, query, what="text", b=SYMBOL_B)
     titles = text_signal(corpus.symbol_words, corpus.symbol_lengths, title, what="title", b=SYMBOL_B)

@@ -18,7 +18,7 @@ from backstory.memory.bm25 import CountedBM25, query_words
 # A subject is written to say what the change is about; bodies wander (trailers, lists of squashed commits).
 SUBJECT_WEIGHT = 2
 BODY_CHARS = 2000
-# A change of more files than this says nothing about any of them (the cap of docs/localizer.md for co-change is lower still).
+# A change of more files than this says nothing about any of them: a release, a reformatting, a move.
 MAX_PATHS = 100
 
 

@@ -126,3 +126,9 @@ def test_scores_are_ordered_bounded_and_the_same_each_time(graph, words):
     assert localize(graph, text, limit=0) == found
     assert len(found.files) == len(FILES)
     assert localize(graph, text, limit=2).files == found.files[:2]
+
+
+def test_a_huge_paste_is_ranked_by_its_head(graph):
+    """A million characters of log behind the complaint change neither the answer nor its form."""
+    found = localize(graph, "split_fields drops the last field\n\n" + "2020-01-01 12:00:00 INFO worker idle 17\n" * 25_000, limit=3)
+    assert found.files[0].path == "app/parser.py"
