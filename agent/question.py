@@ -94,7 +94,7 @@ def find_question(
         failing = [test for test, outcome in sorted(verdict.results.items()) if outcome == "failed"][:FAILING_TESTS_KEPT]
         narrower = command_for_tests(failing) if failing else None
         if narrower is not None:
-            check = Check(narrower, timeout_s, files)
+            check = Check(narrower, timeout_s, tuple(path for path in files if any(test.partition("::")[0] == path for test in failing)))
             verdict = judge.verdict(judge.base, check, role="base")
             if verdict.status == "failed":
                 return Question(check, origin, verdict, check)
