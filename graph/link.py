@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from backstory.graph.languages import PYTHON_BUILTINS, is_test
-from backstory.graph.parse import Definition, Parse, Reference
+from backstory.graph.outline import Definition
+from backstory.graph.parse import Parse, Reference
 from backstory.graph.scope import SUPER, FileScope, Names, Place
 from backstory.graph.types import Edge, EdgeKind, RepoPath
 

@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from backstory.errors import StorageError
-from backstory.graph.parse import Definition, Import, Parse, Reference, Typed
+from backstory.graph.outline import Definition
+from backstory.graph.parse import Import, Parse, Reference, Typed
 from backstory.graph.types import Span
 
 LEVEL = 3  # of zlib: a third larger than level 9 and several times faster

@@ -30,7 +30,7 @@ from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Query, QueryCursor
 
 from backstory.graph.languages import Language, compiled
-from backstory.graph.types import Span, SymbolKind
+from backstory.graph.outline import MAX_NAME_CHARS, SIMPLE_NAME, Captures, Definition, Outline, text_between, text_of
 from backstory.graph.words import count_words, tokens
 
 MAX_FILE_BYTES = 1_000_000  # larger source files are generated or vendored; git hosts stop rendering there as well
@@ -40,30 +40,10 @@ READ_BYTES = 1 << 16  # what the parser is handed at a time
 MAX_PARSE_CPU_S = 10.0  # fifty times what the largest valid file takes; only error recovery over rubble gets there
 MAX_ERROR_CHILDREN = 20_000  # a second of querying; a file with one error in thousands of lines stays well below
 MAX_DEPTH = 500  # of syntax nodes; code written by people stays below 100, and the cost of querying grows with depth
-MAX_SIGNATURE_CHARS = 300
-MAX_DOC_CHARS = 400
 MAX_MEMBER_BYTES = 200  # of `receiver.name`; a longer receiver is no simple one
-MAX_NAME_CHARS = 100  # names in broken or obfuscated files can be whole lines
 
-WHOLE_FILE = -1
-"""The owner of what stands outside all definitions."""
 
 ReferenceKind = Literal["call", "name", "inherit"]
-
-
-class Definition(NamedTuple):
-    """A class, function or method as written.
-
-    scope: qualname of what encloses it, "" at the top of the file. span: with decorators and `export`. signature, doc: see `types.Symbol`.
-    """
-
-    kind: SymbolKind
-    name: str
-    qualname: str
-    scope: str
-    span: Span
-    signature: str
-    doc: str
 
 
 class Reference(NamedTuple):
@@ -140,7 +120,7 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     if root is None or _is_rubble(root):
         return Parse(language.name, skipped="its syntax is too broken")
     matches = [captures for _, captures in _cursor(ready.structure).matches(root)]
-    outline = _Outline(language, source, matches)
+    outline = Outline(language, source, matches)
     imports = _imports(language, source, matches)
     known = outline.names() | _bound_names(language, imports)
     captures = _cursor(ready.names).captures(root)
@@ -206,188 +186,6 @@ def _cursor(query: Query) -> QueryCursor:
     return cursor
 
 
-# --- definitions ----------------------------------------------------------------------------------------------------------------------
-
-Captures = Mapping[str, list[Node]]
-
-
-class _Found:
-    """A definition (or scope) while the outline is built; offsets are bytes, `end` exclusive."""
-
-    __slots__ = ("body", "end", "index", "is_scope", "kind", "name", "node", "owner", "parent", "qualname", "scope", "start")
-
-    def __init__(self, kind: str, node: Node, name: str, owner: str, body: Node | None) -> None:
-        self.kind, self.node, self.name, self.owner, self.body = kind, node, name, owner, body
-        self.start, self.end = node.start_byte, node.end_byte
-        self.is_scope = kind == "scope"
-        self.parent: _Found | None = None
-        self.qualname = self.scope = ""
-        self.index = WHOLE_FILE
-
-
-class _Outline:
-    """The definitions of a file and, for any byte, the innermost one around it."""
-
-    def __init__(self, language: Language, source: bytes, matches: Sequence[Captures]) -> None:
-        self.language = language
-        self.source = source
-        found = _nest(_found_definitions(source, matches))
-        self.found = [item for item in found if not item.is_scope]
-        for index, item in enumerate(self.found):
-            item.index = index
-        self.starts, self.owners = _segments(self.found, len(source))
-
-    def names(self) -> set[str]:
-        """Return the last names of all definitions."""
-        return {item.name for item in self.found}
-
-    def owner_at(self, byte: int) -> int:
-        """Return the index of the innermost definition around a byte, or WHOLE_FILE."""
-        return self.owners[bisect_right(self.starts, byte) - 1]
-
-    def definitions(self, matches: Sequence[Captures]) -> tuple[Definition, ...]:
-        docs = self._docs(matches)
-        return tuple(
-            Definition(
-                kind=_kind(item),
-                name=item.name,
-                qualname=item.qualname,
-                scope=item.scope,
-                span=self._span(item),
-                signature=self._signature(item),
-                doc=docs.get(item.index, ""),
-            )
-            for item in self.found
-        )
-
-    def _span(self, item: _Found) -> Span:
-        # A node ends after its last byte: one that ends at the start of a line does not reach into that line.
-        first = item.node.start_point.row - self.source.count(b"\n", item.start, item.node.start_byte) + 1
-        end = item.node.end_point
-        last = end.row + 1 if end.column else end.row
-        last += self.source.count(b"\n", item.node.end_byte, item.end)
-        return Span(first, max(first, last))
-
-    def _signature(self, item: _Found) -> str:
-        start, end = item.node.start_byte, item.node.end_byte
-        if item.body is not None:
-            end = item.body.start_byte
-            before = item.body.prev_sibling
-            while before is not None and before.type == "comment" and before.start_byte > start:
-                end, before = before.start_byte, before.prev_sibling
-        text = " ".join(_text(self.source, start, min(end, start + 4 * MAX_SIGNATURE_CHARS)).split())
-        return text.removesuffix("=>").rstrip(" :{;")[:MAX_SIGNATURE_CHARS]
-
-    def _docs(self, matches: Sequence[Captures]) -> dict[int, str]:
-        docs: dict[int, str] = {}
-        begins = {item.start: item.index for item in reversed(self.found)}
-        for captures in matches:
-            for node in captures.get("doc", ()):
-                if self.language.doc == "inside":
-                    owner = self.owner_at(node.start_byte)
-                else:
-                    gap = _GAP.match(self.source, node.end_byte)
-                    owner = begins.get(gap.end() if gap else node.end_byte, WHOLE_FILE)
-                if owner != WHOLE_FILE:
-                    docs[owner] = first_paragraph(_text(self.source, node.start_byte, node.end_byte))
-        return docs
-
-
-def _found_definitions(source: bytes, matches: Sequence[Captures]) -> list[_Found]:
-    """Return definitions and scopes in order of position, outer first, their spans grown over their wrappers."""
-    wrappers: dict[int, Node] = {}
-    found: dict[int, _Found] = {}
-    for captures in matches:
-        if "wrapper" in captures:
-            wrapper = min(captures["wrapper"], key=lambda node: node.start_byte)
-            wrapped = captures["wrapped"][0].id
-            if wrapped not in wrappers or wrapper.start_byte < wrappers[wrapped].start_byte:
-                wrappers[wrapped] = wrapper
-        for kind in ("class", "function", "scope"):
-            for node in captures.get(kind, ()):
-                name = _name(source, captures["name"][0]) if "name" in captures else "default"
-                owner = _text_of(source, captures["owner"][0]) if "owner" in captures else ""
-                found[node.id] = _Found(kind, node, name, _plain_owner(owner), captures.get("body", [None])[0])
-    for item in found.values():
-        around = wrappers.get(item.node.id)
-        while around is not None:
-            item.start, item.end = min(item.start, around.start_byte), max(item.end, around.end_byte)
-            around = wrappers.get(around.id)
-    return sorted(found.values(), key=lambda item: (item.start, -item.end))
-
-
-def _nest(found: list[_Found]) -> list[_Found]:
-    """Set parents and qualnames; a definition that would overlap another without nesting in it goes back to its own node."""
-    seen: dict[str, int] = {}
-    stack: list[_Found] = []
-    for item in found:
-        while stack and stack[-1].end <= item.node.start_byte:
-            stack.pop()
-        if stack:
-            item.start, item.end = max(item.start, stack[-1].start), min(item.end, stack[-1].end)
-            item.parent = stack[-1]
-        stack.append(item)
-        item.scope = ".".join(part for part in (item.parent.qualname if item.parent else "", item.owner) if part)
-        qualname = f"{item.scope}.{item.name}" if item.scope else item.name
-        seen[qualname] = seen.get(qualname, 0) + (not item.is_scope)
-        item.qualname = qualname if seen[qualname] <= 1 else f"{qualname}#{seen[qualname]}"
-    return found
-
-
-def _segments(found: Sequence[_Found], size: int) -> tuple[list[int], list[int]]:
-    """Cut the file where the innermost definition changes: return the first byte and the owner of each piece, in order."""
-    starts, owners = [0], [WHOLE_FILE]
-    stack: list[_Found] = []
-
-    def close_until(byte: int) -> None:
-        while stack and stack[-1].end <= byte:
-            closed = stack.pop()
-            starts.append(closed.end)
-            owners.append(stack[-1].index if stack else WHOLE_FILE)
-
-    for item in found:
-        close_until(item.start)
-        starts.append(item.start)
-        owners.append(item.index)
-        stack.append(item)
-    close_until(size)
-    return starts, owners
-
-
-def _kind(item: _Found) -> SymbolKind:
-    if item.kind == "class":
-        return "class"
-    inside = item.parent is not None and item.parent.kind in ("class", "scope")
-    return "method" if inside or item.owner else "function"
-
-
-def _plain_owner(owner: str) -> str:
-    """Return whose member `owner.name = ...` defines: nobody's for the module's exports, the class for its prototype."""
-    plain = owner.removesuffix(".prototype")
-    return plain if _SIMPLE.fullmatch(plain) and plain not in ("exports", "module.exports", "this") else ""
-
-
-def first_paragraph(comment: str) -> str:
-    """Return the first paragraph of a documentation string or comment, white space folded, quotes and comment marks removed."""
-    text = _DOC_OPENING.sub("", comment.strip())
-    text = _DOC_CLOSING.sub("", text)
-    lines = [_DOC_MARGIN.sub("", line).strip() for line in text.strip().splitlines()]
-    paragraph: list[str] = []
-    for line in lines:
-        if (not line or line.startswith("@")) and paragraph:
-            break
-        if line.startswith("@"):
-            return ""
-        paragraph.append(line)
-    return " ".join(" ".join(paragraph).split())[:MAX_DOC_CHARS]
-
-
-_GAP = re.compile(rb"\s*")
-_DOC_OPENING = re.compile(r"^(?:/\*\*+|[a-zA-Z]{0,2}(?:\"\"\"|'''|\"|'))")
-_DOC_CLOSING = re.compile(r"(?:\*+/|\"\"\"|'''|\"|')$")
-_DOC_MARGIN = re.compile(r"^\s*\*(?:\s|$)")
-
-
 # --- imports, exports, types ----------------------------------------------------------------------------------------------------------
 
 
@@ -397,14 +195,14 @@ def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> 
         if "import.module" not in captures:
             continue
         node = captures["import.module"][0]
-        module = "".join(_text_of(source, node).split())
+        module = "".join(text_of(source, node).split())
         level = len(module) - len(module.lstrip(".")) if language.modules == "dotted" else 0
-        name = _text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
+        name = text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
         if "import.star" in captures:
             name = "*"
         elif "import.default" in captures:
             name = "default"
-        alias = _text_of(source, captures["import.alias"][0]).strip("'\"") if "import.alias" in captures else None
+        alias = text_of(source, captures["import.alias"][0]).strip("'\"") if "import.alias" in captures else None
         found[Import(module[level:], name, alias, level, node.start_point.row + 1)] = None
     return tuple(found)
 
@@ -431,40 +229,39 @@ def _exports(source: bytes, matches: Sequence[Captures]) -> dict[str, str]:
     for captures in matches:
         if "export.local" not in captures:
             continue
-        local = _text_of(source, captures["export.local"][0])
+        local = text_of(source, captures["export.local"][0])
         if "export.name" in captures:
-            exports[_text_of(source, captures["export.name"][0]).strip("'\"")] = local
+            exports[text_of(source, captures["export.name"][0]).strip("'\"")] = local
         else:
             exports[local if "export.same" in captures else "default"] = local
     return exports
 
 
-def _typed(source: bytes, matches: Sequence[Captures], outline: _Outline, known: set[str]) -> tuple[Typed, ...]:
+def _typed(source: bytes, matches: Sequence[Captures], outline: Outline, known: set[str]) -> tuple[Typed, ...]:
     """Return the variables whose class may be one this repository defines: the class is defined or imported here."""
     found: dict[Typed, None] = {}
     for captures in matches:
         if "type" not in captures:
             continue
-        kind = _text_of(source, captures["type"][0])
-        if kind.partition(".")[0] not in known or not _SIMPLE.fullmatch(kind):
+        kind = text_of(source, captures["type"][0])
+        if kind.partition(".")[0] not in known or not SIMPLE_NAME.fullmatch(kind):
             continue
         own = "typed.own" in captures
         node = captures["typed.own" if own else "typed"][0]
-        name = _text_of(source, node)
-        if _SIMPLE.fullmatch(name):
+        name = text_of(source, node)
+        if SIMPLE_NAME.fullmatch(name):
             found[Typed(f"this.{name}" if own else name, kind, outline.owner_at(node.start_byte))] = None
     return tuple(found)
 
 
 # --- references -----------------------------------------------------------------------------------------------------------------------
 
-_SIMPLE = re.compile(r"[\w$#]+(?:\.[\w$#]+)*")
 _RECEIVER = re.compile(r"(?:super\(\)|super|[\w$#]+)(?:\.[\w$#]+)*")
 # `super(Base, self).method` reaches what `super().method` does.
 _OLD_SUPER = re.compile(r"super\([\w.]+,\s*\w+\)")
 
 
-def _references(language: Language, source: bytes, captures: Captures, outline: _Outline, known: set[str]) -> tuple[Reference, ...]:
+def _references(language: Language, source: bytes, captures: Captures, outline: Outline, known: set[str]) -> tuple[Reference, ...]:
     """Return the uses of names that could lead somewhere.
 
     All calls and bases are kept. A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is,
@@ -491,7 +288,7 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
         taken.add(node.start_byte)
         members.add(node.end_byte)
     for node in captures.get("call", ()):
-        add("call", node, _text_of(source, node)[:MAX_NAME_CHARS], "")
+        add("call", node, text_of(source, node)[:MAX_NAME_CHARS], "")
         taken.add(node.start_byte)
     for node in captures.get("call.member", ()):
         receiver, name = _split_member(source, node)
@@ -521,7 +318,7 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
 def _split_member(source: bytes, node: Node) -> tuple[str | None, str]:
     """Return (receiver, name) of a member expression or a bare name; the receiver is None unless it is simple."""
     cut = max(node.start_byte, node.end_byte - MAX_MEMBER_BYTES)  # a chain of calls can be as long as the file
-    before, _, name = _text(source, cut, node.end_byte).rpartition(".")
+    before, _, name = text_between(source, cut, node.end_byte).rpartition(".")
     name = name.strip()
     if len(name) > MAX_NAME_CHARS:
         return None, name[:MAX_NAME_CHARS]
@@ -537,15 +334,15 @@ def _split_member(source: bytes, node: Node) -> tuple[str | None, str]:
     return None, name
 
 
-# --- words and text -------------------------------------------------------------------------------------------------------------------
+# --- words -------------------------------------------------------------------------------------------------------------------
 
 
-def _own_words(language: Language, source: bytes, outline: _Outline) -> tuple[dict[str, int], ...]:
+def _own_words(language: Language, source: bytes, outline: Outline) -> tuple[dict[str, int], ...]:
     """Return the words of each owner: identifiers, comments and strings alike, without the language's keywords."""
     found: list[list[str]] = [[] for _ in range(len(outline.found) + 1)]
     for (start, end), owner in zip(pairwise([*outline.starts, len(source)]), outline.owners, strict=True):
         if start < end:
-            found[owner + 1] += tokens(_text(source, start, end))
+            found[owner + 1] += tokens(text_between(source, start, end))
     counted = []
     for part in found:
         counts = Counter(part)
@@ -553,16 +350,3 @@ def _own_words(language: Language, source: bytes, outline: _Outline) -> tuple[di
             del counts[word]
         counted.append(count_words(counts))
     return tuple(counted)
-
-
-def _name(source: bytes, node: Node) -> str:
-    text = "".join(_text_of(source, node).split()).strip("'\"")
-    return text[:MAX_NAME_CHARS] or "default"
-
-
-def _text_of(source: bytes, node: Node) -> str:
-    return _text(source, node.start_byte, node.end_byte)
-
-
-def _text(source: bytes, start: int, end: int) -> str:
-    return source[start:end].decode("utf-8", "replace")

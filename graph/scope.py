@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from backstory.graph.languages import Language, language_named
 from backstory.graph.modules import Modules
-from backstory.graph.parse import WHOLE_FILE, Import, Parse, bound_name
+from backstory.graph.outline import WHOLE_FILE
+from backstory.graph.parse import Import, Parse, bound_name
 from backstory.graph.types import RepoPath
 
 MAX_HOPS = 16  # files a name may be re-exported through; real chains have two or three, cycles have no end

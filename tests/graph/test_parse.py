@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from backstory.errors import StorageError
 from backstory.graph.languages import LANGUAGES, compiled, is_test, language_named, language_of, table_version
+from backstory.graph.outline import WHOLE_FILE, first_paragraph
 from backstory.graph.pack import pack, unpack
-from backstory.graph.parse import MAX_ERROR_CHILDREN, MAX_FILE_BYTES, MAX_LINE_BYTES, WHOLE_FILE, first_paragraph, parse_blob
+from backstory.graph.parse import MAX_ERROR_CHILDREN, MAX_FILE_BYTES, MAX_LINE_BYTES, parse_blob
 from backstory.graph.words import count_words, tokens
 
 PYTHON = '''"""Module words."""
