@@ -1,8 +1,5 @@
 """The question a repair has to answer: the user's check, or failing tests found from the issue, and why there is none."""
 
-import sys
-import textwrap
-
 import pytest
 
 from backstory.agent.localize import localize
@@ -179,28 +176,13 @@ def test_nothing_to_run(tmp_path):
     assert outcome.solution.locations[0].path == "shop.py"
 
 
-def test_another_copy_of_the_code_is_broken_not_failed(repo, tmp_path):
-    """Where an install elsewhere is what Python imports, the check judges other code: said so, and never a verdict on this code."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "shop.py").write_text("def total(prices):\n    return 0\n")
-    copied = Repo(tmp_path / "copied")
-    script = textwrap.dedent("""
-        import sys
-        sys.path.insert(0, "installed")
-        import shop
-        assert shop.total([1]) == 1
-        """)
-    copied.commit(
-        "Open",
-        {
-            "shop.py": SHOP,
-            "installed/site-packages/shop.py": "def total(prices):\n    return 0\n",
-            "ask.py": script.replace("installed", "installed/site-packages"),
-        },
-    )
-    outcome = solved(copied.root, tmp_path, check="python ask.py")
+def test_another_copy_of_the_code_is_broken_not_failed(tmp_path):
+    """Where Python imports an installed copy, the check judges other code: that is said, and is never a verdict on this code."""
+    repo = Repo(tmp_path / "repo")
+    installed = "installed/site-packages"
+    asks = f"import sys\nsys.path.insert(0, {installed!r})\nimport shop\nassert shop.total([1]) == 1\n"
+    repo.commit("Open", {"shop.py": SHOP, f"{installed}/shop.py": "def total(prices):\n    return 0\n", "ask.py": asks})
+    outcome = solved(repo.root, tmp_path, check="python ask.py")
     assert outcome.exit_code == 3
     assert "'shop' was imported from" in outcome.solution.reason and "install it editable" in outcome.solution.reason
     assert outcome.solution.tested == ()
-    assert sys.prefix in outcome.environment
