@@ -49,7 +49,7 @@ def read_issue(argument: str, *, stdin: Callable[[], IO[bytes]], fetch: "Callabl
     if address is not None:
         return _from_page(fetch(address))
     path = Path(argument)
-    if _is_there(path):
+    if argument and _is_there(path):  # Path("") is the current folder
         return issue_from_bytes(_content(path), id=path.name)
     if _looks_like_a_path(argument):
         raise UserError(f"no file {argument!r}; give a file, '-', the text itself in quotes, or the address of a GitHub issue")

@@ -162,6 +162,11 @@ def test_a_damaged_store(cli, repo):
 
 
 @pytest.mark.skipif(any(path.exists() for path in SYSTEM_BWRAP), reason="the system has a bubblewrap of its own")
+def test_an_empty_argument_is_an_empty_issue(cli, repo):
+    """It is not taken for the current folder."""
+    refused(cli("fix", "", "--repo", repo.root), 2, "the issue in 'the command line' is empty; describe the fault in it")
+
+
 def test_no_sandbox(cli, repo, tmp_path):
     """Without bubblewrap nothing of the repository runs: exit 6, and what to install; looking still works."""
     # A package of the same name that ships no program stands before the real one.
