@@ -145,12 +145,12 @@ class Scope:
 
 def _compared(files: tuple[RepoPath, ...], before: Verdict, after: Verdict) -> ScopeVerdict:
     """Return what became of the tests that passed before; of the command as a whole where it tells of no single tests."""
+    if not after.results and after.status in ("timed_out", "not_run"):  # but a file that can no longer be imported has broken its tests
+        return ScopeVerdict(files, (), 0, f"they give no result with the patch ({after.status}: {after.summary})")
     passed = {test for test, outcome in before.results.items() if outcome == "passed"}
     if not passed:
         as_a_whole = f"{len(files)} test files as a whole: {after.summary}"
         return ScopeVerdict(files, () if after.status == "passed" else (as_a_whole,), 0, "")
-    if not after.results:
-        return ScopeVerdict(files, (), 0, f"they give no result with the patch ({after.status}: {after.summary})")
     broke = tuple(sorted(test for test in passed if after.results.get(test) != "passed"))
     ran = {test.partition("::")[0] for test in passed}
     return ScopeVerdict(tuple(path for path in files if path in ran), broke, len(passed) - len(broke), "")
