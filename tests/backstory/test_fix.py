@@ -1,11 +1,18 @@
 """From an issue to a patch and back, by the commands alone, on a real repository in a real sandbox."""
 
+import contextlib
 import json
+import os
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 from command import CommandLine
+from fixing import CULPRIT, broken
+from fixing import ISSUE as PRICES
+from hostile import arm
 from repos import Repo
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
@@ -117,3 +124,145 @@ def test_what_history_cannot_repair_still_delivers_places(cli, repo):
     assert ended.out.startswith("no patch — run") and "dates.py:1-2 (parse)" in ended.out
     refused = cli("apply", "last")
     assert refused.exit_code == 2 and "has no patch to apply" in refused.error
+
+
+class TestRefusals:
+    """What stops a fix: one line, the documented exit code, and nothing lost."""
+
+    @pytest.fixture
+    def broken(self, tmp_path):
+        return broken(tmp_path / "repo")
+
+    def fix(self, cli, repo, *arguments, **environ):
+        return cli("fix", PRICES, "--repo", repo.root, "--check", "python check.py", *arguments, **environ)
+
+    @pytest.fixture
+    def small_disk(self, tmp_path):
+        """A disk of its own with 256 kB."""
+        place = tmp_path / "disk"
+        place.mkdir()
+        if os.geteuid() != 0 or shutil.which("mount") is None:
+            pytest.skip("only root may mount a disk of its own")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True).returncode != 0:
+            pytest.skip("mounting is not allowed here")
+        yield place
+        subprocess.run(["umount", "-l", place], check=True)
+
+    @pytest.mark.parametrize("pages", [0, 1, 2])
+    def test_a_full_disk_while_recording(self, cli, broken, small_disk, pages):
+        """The run ends with 9 where the next event finds no room; with room again it goes on to the patch, and nothing is repeated."""
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        with filler.open("r+b") as file:
+            file.truncate(filler.stat().st_size - pages * 4096)
+        environ = {"BACKSTORY_STATE_DIR": str(small_disk / "state")}
+        before = snapshot(broken)
+        ended = self.fix(cli, broken, **environ)
+        if ended.exit_code == 0:
+            pytest.skip(f"the whole run fits into {pages} pages here")
+        assert (ended.exit_code, ended.out) == (9, ""), ended.err
+        assert "free some room" in ended.error or "BACKSTORY_STATE_DIR" in ended.error
+        filler.unlink()
+        recorded = [path.read_bytes() for path in (small_disk / "state").glob("runs/*/events.jsonl")]
+        if recorded and recorded[0].count(b"\n"):
+            resumed = cli("resume", "last", "--json", **environ)
+            assert resumed.exit_code == 0 and json.loads(resumed.out)["status"] == "verified", resumed.err
+            (path,) = (small_disk / "state").glob("runs/*/events.jsonl")
+            assert path.read_bytes().startswith(recorded[0][: recorded[0].rfind(b"\n") + 1])
+        else:
+            assert self.fix(cli, broken, **environ).exit_code == 0
+        assert snapshot(broken) == before
+        assert not list((cli.home / "cache" / "work").glob("*"))
+
+    def test_a_damaged_store_of_verdicts(self, cli, broken):
+        """Remembered verdicts that are no database any more are said with 9; clearing the cache mends it."""
+        assert self.fix(cli, broken).exit_code == 0
+        (store,) = (cli.home / "cache" / "repos").glob("*/verdicts.db")
+        for beside in store.parent.glob("verdicts.db-*"):
+            beside.unlink()
+        store.write_bytes(b"this is no database" * 1000)
+        ended = self.fix(cli, broken)
+        assert (ended.exit_code, ended.out) == (9, "") and "backstory cache clear" in ended.error
+        assert cli("cache", "clear", "--yes").exit_code == 0
+        assert self.fix(cli, broken).exit_code == 0
+
+    def test_a_state_folder_that_cannot_be_made(self, cli, broken, tmp_path):
+        """A file where runs should be kept: 9, and the variable that moves them, before anything is run."""
+        (tmp_path / "file").write_text("")
+        ended = self.fix(cli, broken, BACKSTORY_STATE_DIR=str(tmp_path / "file" / "state"))
+        assert (ended.exit_code, ended.out) == (9, "") and "BACKSTORY_STATE_DIR" in ended.error
+
+    def test_a_damaged_run(self, cli, broken):
+        """show, resume, replay and apply say that a run is damaged, in one line; the others are listed all the same."""
+        assert self.fix(cli, broken).exit_code == 0
+        (path,) = (cli.home / "state").glob("runs/*/events.jsonl")
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join([*lines[:2], b'{"v":1}\n', *lines[3:]]))
+        for command in ("show", "resume", "replay", "apply"):
+            ended = cli(command, "last")
+            assert (ended.exit_code, ended.out) == (9, "") and "damaged at event 2" in ended.error
+        assert "damaged" in cli("runs").out
+
+    def test_no_namespaces(self, cli, broken):
+        """Where the kernel makes no more namespaces nothing of the repository runs: 6, with what to do; `none` works when it is asked for."""
+        words = cli.argv("fix", PRICES, "--repo", broken.root, "--check", "python check.py")
+        script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+        inside = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+        if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True).returncode != 0:
+            pytest.skip("namespaces cannot be limited here")
+        ended = subprocess.run([*inside, *words], env=cli.environ, cwd=cli.home, capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout) == (6, ""), ended.stderr
+        (said,) = [line for line in ended.stderr.splitlines() if "error" in line]
+        assert "no sandbox: bubblewrap cannot make one here" in said and "pass --sandbox none" in said
+        assert not (cli.home / "state" / "runs").exists()
+        ended = subprocess.run([*inside, *words, "--sandbox", "none"], env=cli.environ, cwd=cli.home, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_a_repository_that_would_run_programs(cli, tmp_path):
+    """Its config, hooks, filters and drivers run in no command, from the first index to apply and undo."""
+    repo = broken(tmp_path / "repo")
+    canary = arm(repo)
+    before = snapshot(repo)
+    check = ["--repo", repo.root, "--check", "python check.py"]
+    assert cli("index", "--repo", repo.root).exit_code == 0
+    assert cli("locate", "--repo", repo.root, "--issue", PRICES).exit_code == 0
+    assert cli("fix", PRICES, *check, "--dry-run").exit_code == 0
+    ended = cli("fix", PRICES, *check, "--budget-steps", "2")
+    assert ended.exit_code == 5, ended.err
+    ended = cli("resume", "last", "--budget-steps", "99")
+    assert ended.exit_code == 0, ended.err
+    for command in (["show", "last"], ["show", "last", "--handover"], ["runs"], ["replay", "last"]):
+        assert cli(*command).exit_code == 0
+    assert snapshot(repo) == before
+    canary.assert_silent()
+    ended = cli("apply", "last")
+    assert (ended.exit_code, ended.out.splitlines()[0]) == (0, "prices.py"), ended.err
+    ended = cli("undo", "last")
+    assert ended.exit_code == 0, ended.err
+    assert snapshot(repo) == before
+    canary.assert_silent()
+
+
+def test_a_check_sees_nothing_of_the_user(cli, tmp_path):
+    """Inside the sandbox there is no home, no mirror, no other repository, no variable of the user's and no network."""
+    repo = broken(tmp_path / "repo")
+    (cli.home / "secret.txt").write_text("secret\n")
+    looks = f"""
+import os, pathlib, socket
+assert not pathlib.Path({str(cli.home)!r}, "secret.txt").exists()
+assert "TOKEN_OF_MINE" not in os.environ
+try:
+    socket.create_connection(("127.0.0.1", 1), 1)
+except OSError as error:
+    assert error.errno in (101, 111), error
+assert not any("mirror" in line for line in open("/proc/self/mountinfo"))
+history = os.popen("git log --oneline --all 2>/dev/null").read().splitlines()
+assert len(history) <= 1, history
+"""
+    repo.commit("Look around", {"check.py": looks + (repo.root / "check.py").read_text()})
+    ended = cli("fix", PRICES, "--repo", repo.root, "--check", "python check.py", "--json", TOKEN_OF_MINE="secret")
+    assert ended.exit_code == 0, ended.out
+    assert json.loads(ended.out)["blamed"]["subject"] == CULPRIT
