@@ -267,6 +267,7 @@ class TestBudgets:
         assert b"+    return sum(prices)" in outcome.solution.patch.diff
         assert (events_path(tmp_path / "state", outcome.run_id).parent / "patch.diff").read_bytes() == outcome.solution.patch.diff
 
+    @pytest.mark.slow
     def test_seconds(self, repo, tmp_path):
         """A slow check is cut off when the time is up, which is no verdict: with more time it is asked again."""
         outcome = solved(repo.root, tmp_path, check=f"sleep 1; {CHECK}", budget=Budget(seconds=1.2))
@@ -308,6 +309,7 @@ class TestChecksThatMisbehave:
         assert outcome.solution.suspects and outcome.solution.locations
         assert left_behind(tmp_path) == [] and survivors(tmp_path) == []
 
+    @pytest.mark.slow
     def test_memory(self, repo, tmp_path):
         """A check that eats memory fails; since it does so in every commit, nothing is blamed."""
         outcome = solved(repo.root, tmp_path, check="python -c 'all = [bytearray(1 << 30) for _ in range(64)]'", check_timeout_s=20)

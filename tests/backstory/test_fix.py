@@ -194,6 +194,18 @@ class TestRefusals:
         ended = self.fix(cli, broken, BACKSTORY_STATE_DIR=str(tmp_path / "file" / "state"))
         assert (ended.exit_code, ended.out) == (9, "") and "BACKSTORY_STATE_DIR" in ended.error
 
+    def test_a_run_that_does_not_come_out_as_recorded(self, cli, broken):
+        """replay ends with 4 and names the first event that differs, here a verdict that was changed."""
+        assert self.fix(cli, broken).exit_code == 0
+        (path,) = (cli.home / "state").glob("runs/*/events.jsonl")
+        lines = path.read_bytes().splitlines(keepends=True)
+        at = next(number for number, line in enumerate(lines) if b'"role":"history"' in line)
+        assert b'"status":"passed"' in lines[at]
+        lines[at] = lines[at].replace(b'"status":"passed"', b'"status":"broken"')
+        path.write_bytes(b"".join(lines))
+        ended = cli("replay", "last")
+        assert ended.exit_code == 4 and ended.out.startswith(f"different: event {at} (check): recorded "), ended.out
+
     def test_a_damaged_run(self, cli, broken):
         """show, resume, replay and apply say that a run is damaged, in one line; the others are listed all the same."""
         assert self.fix(cli, broken).exit_code == 0
