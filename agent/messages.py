@@ -1,0 +1,97 @@
+"""What is said between an agent and a model: messages, tool calls, replies and what they cost.
+
+The values are those every chat API shares, and nothing of a particular one; `backstory.agent.model` writes and reads the wire. History is only
+ever appended to, so a prompt of one turn is the beginning of the prompt of the next and a server's prefix cache holds (design rule 6).
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+Stop = Literal["end", "calls", "length", "overflow", "filtered", "cancelled"]
+"""Why a reply ended: by itself, to have tools called, cut at the token limit; the prompt did not fit the window (nothing was generated); withheld by
+the provider; ended from our side before it was whole."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call as the model wrote it. id: the server's or, where it gave none, ours. arguments: JSON text, which may be malformed."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. calls, reasoning: of an assistant; answers: the id of the call whose result a tool message is."""
+
+    role: Role
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    answers: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one reply cost. cached_tokens: those of the input that the server had kept (inside input_tokens), None where it does not say."""
+
+    input_tokens: int = 0
+    cached_tokens: int | None = None
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered. usage: of the request that succeeded; retries: how often it was asked again before."""
+
+    message: Message
+    stop: Stop
+    usage: Usage
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class ToolSchema:
+    """A tool as a model is told of it. parameters: a JSON schema of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a reply is drawn. None leaves it to the server. output_tokens: at most so many in one reply."""
+
+    temperature: float | None = None
+    seed: int | None = None
+    output_tokens: int = 4096
+
+
+class Model(Protocol):
+    """Whatever answers. One instance serves many threads."""
+
+    @property
+    def name(self) -> str:
+        """What identifies the model in a trace."""
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+    ) -> Reply:
+        """Return the next message of a conversation.
+
+        timeout_s: for the whole call with its retries; cancel: ends it early from another thread. Both end in a reply with stop "cancelled".
+        Raises ModelError when the endpoint cannot be used: wrong key, unknown model, nobody there after the retries.
+        """
