@@ -3,7 +3,7 @@
 A repository can name programs that git then runs: hooks, filters, textconv, fsmonitor, a remote's helper. Every call here gets an environment
 built from nothing, a neutral configuration, a pinned git directory and a closed protocol list, so what the repository says is never run. The
 user's own repository is read with libgit2 (`backstory.graph.mirror`), which starts no programs at all; git itself sees it only as the source of
-a local fetch. `tools/workspace.py` builds worktrees on this runner.
+a local fetch.
 """
 
 import os

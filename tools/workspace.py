@@ -9,6 +9,7 @@ the small repository that covers `.git`. All is removed on leaving; what a kille
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes, path_text
-from backstory.graph.git import Git, GitError
+from backstory.graph.git import Git
 from backstory.graph.lock import exclusively
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
@@ -33,7 +34,7 @@ from backstory.tools.worktree import WorkTree
 LOCK_PATIENCE_S = 2.0  # another workspace holds a lock of ours only while it clears up what it takes for dead
 CHECK_FOLDER = "check-"  # what a check keeps beside the tree while it runs, and leaves when it is killed
 _LOCK, _TRASH, _COVER = ".lock", ".trash", "cover-"
-_WORKTREES_LOCK = "worktrees.lock"  # `git worktree add` fails when another worktree is half made or half gone
+_WORKTREES_LOCK = "worktrees.lock"  # held while what the mirror knows of a worktree is made or removed, so a half one seen under it is dead
 
 
 class Workspace:
@@ -62,7 +63,7 @@ class Workspace:
                 self._objects = open_objects(self._mirror.path)
                 self._worktree = WorkTree(self.root, _beside(self.root, _TRASH), self._objects)
                 self._worktree.clear()
-                self._admin = _add_worktree(self._mirror, self.base, self.root)
+                self._admin = _register(self._mirror, self.base, self.root)
                 self.checkout(self.base)
             except BaseException:
                 self._close()
@@ -175,16 +176,8 @@ def clear_dead(mirror: Mirror, *, but: Path | None = None) -> None:
 
     but: the root that is left to whoever locks it.
     """
-    for admin in sorted((mirror.path / "worktrees").glob("*")):
-        try:
-            dead = Path(os.fsdecode((admin / "gitdir").read_bytes().rstrip(b"\n"))).parent
-        except OSError:
-            continue  # being made or removed by another
+    for dead in _registered(mirror):
         if dead == but:
-            continue
-        if not dead.parent.is_dir():
-            with exclusively(mirror.folder / _WORKTREES_LOCK):
-                _unregister(mirror, dead)
             continue
         marker = _beside(dead, _LOCK)
         lock = _acquire(marker, patience_s=0)
@@ -207,29 +200,58 @@ def _leave(folder: Path) -> None:
         folder.rmdir()
 
 
-def _add_worktree(mirror: Mirror, base: Oid, root: Path) -> Path:
-    """Register a worktree without files and return its own git directory."""
+def _register(mirror: Mirror, base: Oid, root: Path) -> Path:
+    """Make `root` a worktree of the mirror, without files, and return its own git directory.
+
+    Written by hand, as `git worktree add` would: it is three small files, and a git that outlives us when we are killed would write them later.
+    """
+    root.mkdir(exist_ok=True)
+    admin = _admin(mirror, root)
+    with exclusively(mirror.folder / _WORKTREES_LOCK):
+        shutil.rmtree(admin, ignore_errors=True)
+        admin.mkdir(parents=True)
+        (admin / "gitdir").write_bytes(os.fsencode(root / ".git") + b"\n")
+        (admin / "commondir").write_text("../..\n")
+        (admin / "HEAD").write_text(f"{base}\n")
+    return admin
+
+
+def _unregister(mirror: Mirror, root: Path) -> None:
+    with exclusively(mirror.folder / _WORKTREES_LOCK):
+        shutil.rmtree(_admin(mirror, root), ignore_errors=True)
+
+
+def _registered(mirror: Mirror) -> list[Path]:
+    """Return the roots the mirror knows of, in a fixed order. What a kill left half made or half removed goes, and what is of a folder that is gone."""
+    roots = []
+    with exclusively(mirror.folder / _WORKTREES_LOCK):
+        for admin in sorted((mirror.path / "worktrees").glob("*")):
+            root = _root_of(admin)
+            if _admin(mirror, root) == admin and root.parent.is_dir():
+                roots.append(root)
+            else:
+                shutil.rmtree(admin, ignore_errors=True)
+    return roots
+
+
+def _admin(mirror: Mirror, root: Path) -> Path:
+    """Return where the mirror keeps what it knows of a worktree. The name tells the root, so that a cut `gitdir` is told from a whole one."""
+    return mirror.path / "worktrees" / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+
+
+def _root_of(admin: Path) -> Path:
+    """Return what `gitdir` names; the empty path when it is not there."""
     try:
-        with exclusively(mirror.folder / _WORKTREES_LOCK):
-            mirror.git.run("worktree", "add", "--force", "--detach", "--no-checkout", str(root), base)
-    except GitError as error:
-        raise UserError(f"no worktree of {base} can be made ({error.stderr.strip()[-200:]!r}); name a commit of the repository") from error
-    return Path(os.fsdecode((root / ".git").read_bytes().removeprefix(b"gitdir: ").rstrip(b"\n")))
+        return Path(os.fsdecode((admin / "gitdir").read_bytes().rstrip(b"\n"))).parent
+    except OSError:
+        return Path()
 
 
 def _remove(mirror: Mirror, root: Path) -> None:
     """Remove a worktree's files and what the mirror knows of it."""
     if root.parent.is_dir():
         WorkTree(root, _beside(root, _TRASH), objects(mirror.path)).clear()
-    with exclusively(mirror.folder / _WORKTREES_LOCK):
-        _unregister(mirror, root)
-
-
-def _unregister(mirror: Mirror, root: Path) -> None:
-    for admin in (mirror.path / "worktrees").glob("*"):
-        with suppress(OSError):
-            if Path(os.fsdecode((admin / "gitdir").read_bytes().rstrip(b"\n"))).parent == root:
-                shutil.rmtree(admin, ignore_errors=True)
+    _unregister(mirror, root)
 
 
 def _beside(root: Path, suffix: str) -> Path:

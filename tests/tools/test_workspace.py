@@ -18,7 +18,7 @@ from backstory.graph.mirror import open_mirror, open_source
 from backstory.graph.types import Oid
 from backstory.tools.patch import write_tree
 from backstory.tools.trees import files_of, objects
-from backstory.tools.workspace import Workspace
+from backstory.tools.workspace import Workspace, clear_dead
 from hostile import arm
 from repos import Repo, git
 
@@ -488,6 +488,41 @@ def test_a_clean_up_that_was_killed_is_finished(repo, mirror, tmp_path):
     with Workspace(mirror, Oid(repo.head), root) as workspace:
         assert tree_of_files(workspace.root, repo) == repo.git("rev-parse", "HEAD^{tree}")
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("cut", [None, b"", b"/", b"/some/fold", b"/some/folder/1/.git"])
+def test_a_worktree_half_made_or_half_removed_is_cleared_by_the_next(cut, repo, mirror, tmp_path):
+    """Wherever a kill struck while the mirror noted or forgot a worktree, the rest of the note goes; one of a living workspace stays."""
+    notes = mirror.path / "worktrees"
+    with Workspace(mirror, Oid(repo.head), tmp_path / "alive" / "1") as alive:
+        whole = list(notes.iterdir())
+        half = notes / "0123456789abcdef"
+        half.mkdir()
+        (half / "HEAD").write_text(repo.head + "\n")
+        if cut is not None:
+            (half / "gitdir").write_bytes(cut)
+        clear_dead(mirror)
+        assert list(notes.iterdir()) == whole
+        assert alive.tree() == repo.git("rev-parse", "HEAD^{tree}")
+    half.mkdir()
+    with Workspace(mirror, Oid(repo.head), tmp_path / "next" / "1"):
+        assert len(list(notes.iterdir())) == 1
+    assert not list(notes.iterdir())
+
+
+def test_a_note_of_the_same_root_is_made_anew(repo, mirror, tmp_path):
+    """A kill while a workspace was noted does not keep the next one from the same root."""
+    root = tmp_path / "work" / "1"
+    with Workspace(mirror, Oid(repo.head), root):
+        (note,) = (mirror.path / "worktrees").iterdir()
+    note.mkdir()
+    (note / "gitdir").write_bytes(b"/cut")
+    with Workspace(mirror, Oid(repo.head), root) as workspace:
+        workspace.write("src/app.py", b"changed\n")
+        (root / "new.log").write_text("x")
+        assert workspace.patch().files == ("src/app.py",)
+        assert workspace.scratch() == ("new.log",)
+    assert not list((mirror.path / "worktrees").iterdir())
 
 
 def test_a_root_in_use_is_refused(repo, mirror, tmp_path):
