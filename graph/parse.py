@@ -135,6 +135,15 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     )
 
 
+def parse_definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
+    """Return what `parse_blob` would say is defined in `source`, at half its cost; nothing where it would skip the file."""
+    root = None if why_skipped(source) else _tree(compiled(language.name).grammar, source)
+    if root is None or _is_rubble(root):
+        return ()
+    matches = [captures for _, captures in _cursor(compiled(language.name).structure).matches(root)]
+    return Outline(language, source, matches).definitions(matches)
+
+
 def is_well_formed(language: Language | None, source: bytes) -> bool:
     """Return whether `source` parses without an error; True for an unknown language and for what is not worth parsing: it cannot be told."""
     if language is None or why_skipped(source):

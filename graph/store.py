@@ -43,7 +43,15 @@ def m001_history_and_parses(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_history_and_parses,)
+def m002_derived(connection: sqlite3.Connection) -> None:
+    """What questions of the past derived, by kind, key and version: kept so that a question costs its work once."""
+    connection.execute(
+        "CREATE TABLE derived (kind TEXT NOT NULL, key BLOB NOT NULL, version TEXT NOT NULL, payload BLOB NOT NULL,"
+        " PRIMARY KEY (kind, key, version)) WITHOUT ROWID"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_history_and_parses, m002_derived)
 """In order; the file's `user_version` says how many have been applied. Never edited, only added to."""
 
 
@@ -132,6 +140,27 @@ class Store:
             self.write(
                 "INSERT OR REPLACE INTO snapshots (tree, version, payload) VALUES (?, ?, ?)", [(bytes.fromhex(tree), version, payload)]
             )
+
+    # --- derived from history -----------------------------------------------------------------------------------------------------------
+
+    def derived(self, kind: str, keys: Iterable[bytes], version: str) -> dict[bytes, bytes]:
+        """Return what is stored of one kind for those of `keys` that `version` of the derivation answered, by key."""
+        wanted = sorted(set(keys))
+        found: dict[bytes, bytes] = {}
+        for start in range(0, len(wanted), PARAMETERS_AT_ONCE):
+            part = wanted[start : start + PARAMETERS_AT_ONCE]
+            query = f"SELECT key, payload FROM derived WHERE kind = ? AND version = ? AND key IN ({','.join('?' * len(part))})"
+            found.update((_bytes(key), _bytes(payload)) for key, payload in self.rows(query, [kind, version, *part]))
+        return found
+
+    def save_derived(self, kind: str, version: str, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep (key, payload) rows of one kind, in one transaction; a row that is there already is replaced."""
+        with self.transaction():
+            self.write("INSERT OR REPLACE INTO derived VALUES (?, ?, ?, ?)", ((kind, key, version, payload) for key, payload in rows))
+
+    def derived_count(self, kind: str, version: str) -> int:
+        """Return how many answers of one kind are stored."""
+        return int(str(self.rows("SELECT count(*) FROM derived WHERE kind = ? AND version = ?", (kind, version))[0][0]))
 
     # --- opening and failing ----------------------------------------------------------------------------------------------------------
 

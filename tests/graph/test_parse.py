@@ -8,7 +8,7 @@ from backstory.errors import StorageError
 from backstory.graph.languages import LANGUAGES, compiled, is_test, language_named, language_of, table_version
 from backstory.graph.outline import WHOLE_FILE, first_paragraph
 from backstory.graph.pack import pack, unpack
-from backstory.graph.parse import MAX_ERROR_CHILDREN, MAX_FILE_BYTES, MAX_LINE_BYTES, parse_blob
+from backstory.graph.parse import MAX_ERROR_CHILDREN, MAX_FILE_BYTES, MAX_LINE_BYTES, parse_blob, parse_definitions
 from backstory.graph.words import count_words, tokens
 
 PYTHON = '''"""Module words."""
@@ -241,7 +241,8 @@ PIECES = st.sampled_from([*OPENING, *OTHER])
     language=st.sampled_from([row.name for row in LANGUAGES]),
 )
 def test_any_bytes_parse_into_spans_that_nest_inside_the_file(source, language):
-    """Nothing raises; spans lie in the file, nest in the definition they are scoped by, ids are unique, and packing loses nothing."""
+    """Nothing raises; spans lie in the file, nest in the definition they are scoped by, ids are unique, packing loses nothing, and the
+    definitions read alone are the same."""
     parse = read(source, language)
     lines = source.count(b"\n") + 1
     spans = {row.qualname: row.span for row in parse.definitions}
@@ -254,6 +255,7 @@ def test_any_bytes_parse_into_spans_that_nest_inside_the_file(source, language):
         assert 1 <= reference.line <= lines
         assert WHOLE_FILE <= reference.owner < len(parse.definitions)
     assert unpack(pack(parse)) == parse
+    assert parse_definitions(language_named(language), source) == parse.definitions
 
 
 def test_mutating_real_source_never_raises():

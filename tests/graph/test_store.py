@@ -1,5 +1,6 @@
 """The store: what is saved comes back, and damage is told with its remedy."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from backstory.errors import StorageError
-from backstory.graph.store import MIGRATIONS, Store
+from backstory.graph.store import APPLICATION_ID, MIGRATIONS, Store
 from backstory.graph.types import Oid
 
 BLOB = Oid("ab" * 20)
@@ -37,6 +38,30 @@ def test_a_snapshot_is_replaced(tmp_path):
     store.save_snapshot(TREE, "1", b"old")
     store.save_snapshot(TREE, "1", b"new")
     assert store.snapshot(TREE, "1") == b"new"
+
+
+def test_derived_answers_come_back_by_kind_key_and_version(tmp_path):
+    """An answer is found under its kind, key and version only; the last one saved counts."""
+    store = Store(tmp_path / "graph.db")
+    store.save_derived("outline", "1", [(b"a", b"old"), (b"b", b"")])
+    store.save_derived("outline", "1", [(b"a", b"new")])
+    assert store.derived("outline", [b"a", b"b", b"c"], "1") == {b"a": b"new", b"b": b""}
+    assert store.derived("outline", [b"a"], "2") == store.derived("origin", [b"a"], "1") == {}
+    assert (store.derived_count("outline", "1"), store.derived_count("outline", "2")) == (2, 0)
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path):
+    """A store written before `derived` keeps what it has and can keep derived answers from then on."""
+    path = tmp_path / "graph.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        MIGRATIONS[0](connection)
+        connection.execute("INSERT INTO paths (path) VALUES (x'61')")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    store = Store(path)
+    store.save_derived("outline", "1", [(b"a", b"x")])
+    assert store.rows("SELECT path FROM paths") == [(b"a",)]
 
 
 def test_processes_may_make_a_store_at_once(tmp_path):
