@@ -32,7 +32,7 @@ from backstory.graph.source import (
     uncommitted,
     walk_tree,
 )
-from backstory.graph.types import Oid, RepoPath, Report, silent
+from backstory.graph.types import Hunk, Oid, RepoPath, Report, silent
 
 __all__ = ["Mirror", "Source", "TreeEntry", "exclusively", "find_mirror", "open_mirror", "open_source", "resolve", "uncommitted"]
 
@@ -74,6 +74,17 @@ class Mirror:
         if not isinstance(found, pygit2.Blob):
             raise StorageError(f"{oid} is not a blob in {str(self.path)!r}; run `backstory cache clear` and try again")
         return found.data
+
+    def hunks(self, old: Oid, new: Oid) -> tuple[Hunk, ...] | None:
+        """Return how one blob differs from another, with no context; None when either is binary. For single files: git is faster in bulk."""
+        if old == new:
+            return ()
+        before, after = self._object(old), self._object(new)
+        assert isinstance(before, pygit2.Blob) and isinstance(after, pygit2.Blob)
+        patch = before.diff(after, context_lines=0, interhunk_lines=0)  # type: ignore[call-arg]  # pygit2's stub lacks both
+        if patch.delta.is_binary:
+            return None
+        return tuple(Hunk(hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines) for hunk in patch.hunks)
 
     def tree(self, oid: Oid) -> Oid:
         """Return the tree of a commit; a tree is its own."""

@@ -8,7 +8,7 @@ packed, one row a commit, because a row for each would make the file several tim
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from backstory.graph.encoding import path_bytes, path_text
 from backstory.graph.history import Hunks, PathCommit
@@ -39,6 +39,18 @@ class MessageRow:
     authored: int
     subject: str
     body: str
+
+
+class FileChange(NamedTuple):
+    """One row of `changes`: what a commit (by row id) did to the file at `path`, as `types.Change` says. ordinal: its place in the commit."""
+
+    commit: int
+    ordinal: int
+    path: RepoPath
+    was: RepoPath | None
+    status: Status
+    blob: Oid | None
+    was_blob: Oid | None
 
 
 class Past:
@@ -178,6 +190,37 @@ class Past:
             )
         )
 
+    def changes_at(self, path: RepoPath) -> list[FileChange]:
+        """Return every change of a file under exactly this name (a deletion included), oldest row first."""
+        return self._file_changes("c.path_id = (SELECT id FROM paths WHERE path = ?)", path_bytes(path))
+
+    def changes_in(self, commit: int) -> list[FileChange]:
+        """Return the changes of one commit, in git's order."""
+        return self._file_changes("c.commit_id = ?", commit)
+
+    def hunks_at(self, changes: Sequence[FileChange]) -> dict[FileChange, Hunks]:
+        """Return the hunks of some changes; None where they were not read."""
+        commits = sorted({change.commit for change in changes})
+        payloads: dict[int, bytes] = {}
+        for start in range(0, len(commits), PARAMETERS_AT_ONCE):
+            part = commits[start : start + PARAMETERS_AT_ONCE]
+            query = f"SELECT commit_id, payload FROM hunks WHERE commit_id IN ({','.join('?' * len(part))})"
+            payloads.update(cast("list[tuple[int, bytes]]", self._store.rows(query, part)))
+        return {change: unpack_change(payloads.get(change.commit, b""), change.ordinal) for change in changes}
+
+    def _file_changes(self, condition: str, value: object) -> list[FileChange]:
+        rows = self._store.rows(
+            "SELECT c.commit_id, c.ordinal, p.path, w.path, c.status, c.blob, c.was_blob FROM changes c JOIN paths p ON p.id = c.path_id"
+            f" LEFT JOIN paths w ON w.id = c.was_id WHERE {condition} ORDER BY c.commit_id, c.ordinal",
+            (value,),
+        )
+        return [
+            FileChange(commit, ordinal, path_text(path), None if was is None else path_text(was), status, _oid(blob), _oid(was_blob))
+            for commit, ordinal, path, was, status, blob, was_blob in cast(
+                "list[tuple[int, int, bytes, bytes | None, Status, bytes | None, bytes | None]]", rows
+            )
+        ]
+
     def changed_paths(self, commits: Sequence[int]) -> list[tuple[int, RepoPath]]:
         """Return (commit, path after the change) of every change of `commits`, by commit and in git's order."""
         found: list[tuple[int, RepoPath]] = []
@@ -253,6 +296,28 @@ def unpack_hunks(payload: bytes, changes: int) -> list[Hunks]:
         found.append(tuple(Hunk(*numbers[start : start + 4]) for start in range(place, end, 4)))
         place = end
     return found
+
+
+def unpack_change(payload: bytes, ordinal: int) -> Hunks:
+    """Return the hunks of one change of a commit out of what `pack_hunks` packed.
+
+    >>> unpack_change(pack_hunks([None, (Hunk(1, 0, 2, 1),), ()]), 1)
+    (Hunk(old_first=1, old_count=0, new_first=2, new_count=1),)
+    """
+    if not payload:
+        return None
+    place = 0
+    for _ in range(ordinal):
+        (count,) = _NUMBER.unpack_from(payload, place)
+        place += 4 + 16 * max(0, count - 1)
+    (count,) = _NUMBER.unpack_from(payload, place)
+    if count == 0:
+        return None
+    return tuple(Hunk(*numbers) for numbers in _HUNK.iter_unpack(payload[place + 4 : place + 4 + 16 * (count - 1)]))
+
+
+_NUMBER = struct.Struct("<I")
+_HUNK = struct.Struct("<4I")
 
 
 def _storable(seconds: int) -> int:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 from backstory.errors import UserError
 from backstory.graph.dag import children_first, reachable
+from backstory.graph.follow import HISTORY_KIND, Follower, Step, history_version, pack_steps, unpack_steps
 from backstory.graph.history import NO_PROGRAMS, RENAMES, fixed_issues, issue_numbers, revert_targets
 from backstory.graph.lineage import Lineage
 from backstory.graph.mirror import Mirror
 from backstory.graph.origin import line_count, read_blame
+from backstory.graph.outlines import Defined, Outlines
 from backstory.graph.past import MessageRow, Past
 from backstory.graph.store import Store
-from backstory.graph.types import Commit, Edge, EdgeKind, Oid, RepoPath, Report, Span
+from backstory.graph.types import Commit, Edge, EdgeKind, Oid, RepoPath, Report, Span, SymbolId
 
 if TYPE_CHECKING:
     import networkx
@@ -56,6 +58,23 @@ class Counts:
     files: int
     symbols: int
     edges: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened to a place. span: None for a whole file; symbol: its qualified name, or "". steps: newest first."""
+
+    path: RepoPath
+    span: Span | None
+    symbol: str
+    steps: Sequence[Step]
+
+    @property
+    def name(self) -> str:
+        """The place as a person writes it: `path`, `path:3-9` or `path:Class.method`."""
+        if self.symbol:
+            return f"{self.path}:{self.symbol}"
+        return self.path if self.span is None else f"{self.path}:{self.span.first}-{self.span.last}"
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,11 @@ class RepoGraph:
     def messages(self) -> Sequence[Message]:
         """Return what every commit says, in `order()`: newest first."""
         return self._messages
+
+    def message(self, oid: Oid) -> Message:
+        """Return what one commit says, without reading the others'. Raises KeyError for a commit that may not be seen."""
+        row = self._past.message(self._ids[oid])
+        return Message(oid, _moment(row.authored), row.author, row.subject, row.body)
 
     def diff(self, oid: Oid, paths: Sequence[RepoPath] | None = None) -> bytes:
         """Return a commit as unified text with three lines of context, against its first parent (a root against nothing).
@@ -215,6 +239,31 @@ class RepoGraph:
                 times[other] += 1
         best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
         return [Edge("co_changed", path, other, weights[other], f"together in {times[other]} commits") for other in best]
+
+    def outline(self, path: RepoPath) -> Sequence[Defined]:
+        """Return what is defined in a file at `at`, outer before inner; nothing in an unknown language. Raises KeyError when there is no such file."""
+        found = self._follower.outlines.of(self._files[path], path)
+        self._follower.outlines.save()
+        return found
+
+    def history(self, place: SymbolId | RepoPath, span: Span | None = None) -> History:
+        """Return what happened to a symbol (`path:qualname`), to a span of a file's lines, or to a whole file, newest first.
+
+        A symbol or span is followed through edits, renames and moves between files (`backstory.graph.follow`). Raises KeyError when the file, or
+        the symbol in it, is not there at `at`, ValueError for a span outside the file.
+        """
+        if place in self._files:
+            path = RepoPath(place)
+            if span is None:
+                return History(path, None, "", self._follower.follow_file(path))
+            if not 1 <= span.first <= span.last <= line_count(self.text(path)):
+                raise ValueError(f"{path!r} has no lines {span.first}-{span.last}")
+            return History(path, span, "", self._followed(path, span, ""))
+        path, _, qualname = place.rpartition(":")  # type: ignore[assignment]
+        defined = next((row for row in self.outline(path) if row.qualname == qualname), None)
+        if defined is None:
+            raise KeyError(place)
+        return History(path, defined.span, qualname, self._followed(path, defined.span, qualname))
 
     # --- edges ------------------------------------------------------------------------------------------------------------------------
 
@@ -310,6 +359,21 @@ class RepoGraph:
     def _lineage(self) -> Lineage:
         renames = [(self._positions[number], was, path) for number, was, path in self._past.renames() if self._visible[number]]
         return Lineage(self.mirror.files(self.at), sorted(renames))
+
+    @cached_property
+    def _follower(self) -> Follower:
+        outlines = Outlines(self.store, self.mirror.read_blob)
+        return Follower(self._past, self.mirror, self._lineage, self._positions, outlines, self._skeleton.oids)
+
+    def _followed(self, path: RepoPath, span: Span, name: str) -> Sequence[Step]:
+        """Return the steps of a place, as kept since it was followed from `at` before, or followed now and kept."""
+        key = f"{self.at}:{path}:{name or f'{span.first}-{span.last}'}".encode("utf-8", "surrogateescape")
+        payload = self.store.derived(HISTORY_KIND, [key], history_version()).get(key)
+        if payload is not None:
+            return unpack_steps(payload)
+        steps = self._follower.follow(path, self._files[path], span, name)
+        self.store.save_derived(HISTORY_KIND, history_version(), [(key, pack_steps(steps))])
+        return steps
 
     @cached_property
     def _message_edges(self) -> dict[EdgeKind, list[Edge]]:

@@ -194,6 +194,24 @@ def test_links_and_executables_keep_their_modes(repo, tmp_path):
 # --- naming commits ----------------------------------------------------------------------------------------------------------------------
 
 
+def test_two_blobs_differ_as_git_says(repo, tmp_path):
+    """Hunks of two blobs are those git prints with no context; the same blob has none, and a binary one is not read."""
+    before = "".join(f"line {number}\n" for number in range(30))
+    after = "new\n" + before.replace("line 7\n", "line seven\nand more\n").replace("line 20\n", "") + "last"
+    old = repo.commit("old", {"x": before, "bin": b"\0\n"})
+    new = repo.commit("new", {"x": after})
+    mirror = mirrored(repo, tmp_path)
+    one, two, binary = (Oid(repo.git("rev-parse", place)) for place in (f"{old}:x", f"{new}:x", "HEAD:bin"))
+    for left, right in ((one, two), (two, one)):
+        printed = repo.git("diff", "-U0", left, right)
+        heads = [line.split("@@")[1].split() for line in printed.splitlines() if line.startswith("@@")]
+        expected = [tuple(int(part) for side in head for part in [*side[1:].split(","), "1"][:2]) for head in heads]
+        found = mirror.hunks(left, right)
+        assert [(hunk.old_first, hunk.old_count, hunk.new_first, hunk.new_count) for hunk in found] == expected
+    assert mirror.hunks(one, one) == ()
+    assert mirror.hunks(binary, one) is None
+
+
 def test_revisions_are_resolved_as_git_does(repo):
     """Branches, annotated tags, prefixes, steps back and searches in messages name the commits git says they do."""
     repo.git("tag", "-a", "v1", "-m", "one", "HEAD~1")

@@ -85,6 +85,8 @@ def test_a_graph_shows_what_rev_list_reaches_and_nothing_else(plan, data):
         for path in graph.files():
             assert set(graph.touched(path)) <= expected
             assert {oid for _, oid in graph.origin(path)} <= expected
+            assert {step.commit for step in graph.history(path).steps} == set(graph.touched(path))
+            assert {step.commit for step in graph.history(path, Span(1, 1)).steps} <= expected
         assert {edge.dst for edge in graph.reverts()} | {edge.src for edge in graph.reverts()} <= expected
         kinds = ("parent", "touched", "reverts")
         assert {node for node in graph.subgraph([at], kinds, 99, 999) if len(node) == 40} <= expected
@@ -92,12 +94,16 @@ def test_a_graph_shows_what_rev_list_reaches_and_nothing_else(plan, data):
             with pytest.raises(KeyError):
                 graph.commit(Oid(oid))
             with pytest.raises(KeyError):
+                graph.message(Oid(oid))
+            with pytest.raises(KeyError):
                 graph.diff(Oid(oid))
             assert list(graph.subgraph([oid], kinds, 2, 9)) == [oid]
         alone = build_graph(source, at, cache_dir=root / "alone", tiers=LINES)
         assert list(alone.order()) == list(graph.order())
         assert [alone.commit(oid) for oid in alone.order()] == [graph.commit(oid) for oid in graph.order()]
         assert [alone.touched(path) for path in alone.files()] == [graph.touched(path) for path in graph.files()]
+        for path in graph.files():
+            assert [alone.history(path, span) for span in (None, Span(1, 1))] == [graph.history(path, span) for span in (None, Span(1, 1))]
         graph.close()
         alone.close()
 
