@@ -128,7 +128,7 @@ def _save_crash(face: Face, trace: str) -> Path | None:
 
 
 def _fail(face: Face, code: int, message: str) -> int:
-    from backstory.harness.untrusted import one_line
+    from backstory.tools.visible import one_line
 
     try:
         face.err.write(f"{PROGRAM}: error: {one_line(message, limit=1000)}\n")

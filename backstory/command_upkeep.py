@@ -174,9 +174,10 @@ def action(face: Face, repo: Path, limit: int) -> None:
     from backstory.command_look import open_graph
     from backstory.graph.source import circumstances
     from backstory.harness.action import asked_by, summary
-    from backstory.harness.untrusted import inert_log, one_line
+    from backstory.harness.untrusted import inert_log
     from backstory.issue import issue_from_text
     from backstory.subject import kept, open_subject
+    from backstory.tools.visible import one_line
 
     asked = asked_by(_event(face))
     issue = issue_from_text(asked.text, id=asked.id, title=asked.title)

@@ -95,8 +95,8 @@ class Face:
 
     def warn(self, text: str) -> None:
         """Write one line of warning, even when quiet."""
-        from backstory.harness.untrusted import one_line
         from backstory.terminal import styled
+        from backstory.tools.visible import one_line
 
         self.err.write(styled(f"backstory: {one_line(text, limit=1000)}", "notice", self._look(self.err)) + "\n")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from backstory.errors import UserError
-from backstory.harness.untrusted import one_line
-from backstory.tools.visible import clean
+from backstory.tools.visible import clean, one_line
 
 if TYPE_CHECKING:
     from backstory.harness.github import IssueAddress, IssuePage

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
-from backstory.harness.untrusted import one_line
+from backstory.tools.visible import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from backstory.agent.trace import Event, Json
 from backstory.agent.types import Blamed, Solution, Suspect
 from backstory.graph.types import Evidence, Location
-from backstory.harness.untrusted import code_span, fenced, one_line
+from backstory.harness.untrusted import code_span, fenced
 from backstory.prompts import render
+from backstory.tools.visible import one_line
 
 if TYPE_CHECKING:  # it brings the whole agent along, which `locate` does not need
     from backstory.agent.runs import FixRequest, Outcome, RunSummary

@@ -7,13 +7,7 @@ quotation, and `inert_log` keeps a CI runner from reading commands in it. Nothin
 
 import re
 
-from backstory.tools.visible import clean
-
-
-def one_line(text: str, *, limit: int = 200) -> str:
-    """Return `text` cleaned, on one line with white space folded, at most `limit` characters."""
-    folded = " ".join(clean(text).text.split())
-    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+from backstory.tools.visible import clean, one_line
 
 
 def fenced(text: str, *, language: str = "") -> str:

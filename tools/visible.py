@@ -46,3 +46,9 @@ def visible(output: bytes) -> str:
     'ared\n\ufffd'
     """
     return clean(output.decode("utf-8", "replace")).text
+
+
+def one_line(text: str, *, limit: int = 200) -> str:
+    """Return `text` cleaned, on one line with white space folded, at most `limit` characters."""
+    folded = " ".join(clean(text).text.split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"

@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstory.harness.untrusted import code_span, fenced, inert_log, one_line
-from backstory.tools.visible import clean
+from backstory.harness.untrusted import code_span, fenced, inert_log
+from backstory.tools.visible import clean, one_line
 
 
 def test_sequences_that_drive_a_terminal_are_taken_out_whole():
