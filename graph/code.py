@@ -156,6 +156,18 @@ class CodeView:
         rows = rows[np.isin(self._snapshot.edges.kind[rows], kind_numbers(kinds))]
         return sorted(self._made(rows), key=lambda edge: (-edge.weight, edge.kind, edge.src, edge.dst))
 
+    def users(self) -> npt.NDArray[np.int64]:
+        """Return for each of `nodes` how many other files use it (import, call, inherit from or override it), tests left out."""
+        edges, files = self._snapshot.edges, len(self._snapshot.paths)
+        file_of = np.concatenate([np.arange(files), np.asarray(self._file_of_row, dtype=np.int64)])
+        is_test = np.array([self.is_test(path) for path in self._snapshot.paths], dtype=bool)
+        user = file_of[edges.src]
+        uses = (
+            np.isin(edges.kind, kind_numbers(("imports", "calls", "inherits", "overrides"))) & (user != file_of[edges.dst]) & ~is_test[user]
+        )
+        pairs = np.unique(np.stack([user[uses], edges.dst[uses]]), axis=1)
+        return np.bincount(pairs[1], minlength=len(self.nodes)).astype(np.int64)
+
     def tests_of(self, nodes: Iterable[str]) -> Sequence[RepoPath]:
         """Return the test files that exercise files or symbols, those that do so most surely first.
 

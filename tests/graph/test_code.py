@@ -49,6 +49,14 @@ def past(tmp_path):
     return past
 
 
+def test_users_of_a_definition_are_other_files_that_are_no_tests(past):
+    """A file counts once however often it uses something; its own uses and those of tests do not."""
+    code = past.view()
+    users = dict(zip(code.nodes, code.users().tolist(), strict=True))
+    assert (users["shop/cart.py:Cart"], users["shop/cart.py:total"], users["shop/view.py:show"]) == (1, 0, 0)
+    assert users["shop/cart.py"] == 1
+
+
 def test_symbols_come_in_order_and_by_id(past):
     """Symbols are in order of file and position, are found by id, and carry the blob they were read from."""
     code = past.view()
