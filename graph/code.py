@@ -128,6 +128,10 @@ class CodeView:
         """Return the symbols whose last name part is `name` (repeated definitions included), in order of path and position."""
         return [self._symbol_at_row(row) for row in self._rows_by_name.get(name, ())]
 
+    def names(self) -> Iterable[str]:
+        """Return the last name parts of all symbols, each once, in order of first definition."""
+        return self._rows_by_name.keys()
+
     def is_test(self, path: RepoPath) -> bool:
         """Return whether a file is a test or serves tests, judged by its path; any path may be asked."""
         return is_test_path(path)
@@ -206,6 +210,18 @@ class CodeView:
         """Return how often each search word occurs in a symbol's own lines: what is defined inside it counts for itself."""
         number = self._nodes.get(symbol)
         return {} if number is None else self.word_table.row(number, number + 1)
+
+    def files_with(self, word: str, *, part: bool = False) -> npt.NDArray[np.bool_]:
+        """Return for each of `files()` whether it holds a search word, or with `part` any word that contains it."""
+        table = self.word_table
+        numbers = [number for number, known in enumerate(table.vocabulary) if (word in known if part else word == known)]
+        nodes = np.searchsorted(table.starts, np.flatnonzero(np.isin(table.words, numbers)), side="right") - 1
+        files = len(self._snapshot.paths)
+        holding = np.zeros(files, dtype=bool)
+        holding[nodes[nodes < files]] = True
+        inside = np.asarray(self._file_of_row, dtype=np.int64)[nodes[nodes >= files] - files]
+        holding[inside] = True
+        return holding
 
     @cached_property
     def word_table(self) -> WordTable:

@@ -86,6 +86,13 @@ class Mirror:
             return None
         return tuple(Hunk(hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines) for hunk in patch.hunks)
 
+    def blob_size(self, oid: Oid) -> int:
+        """Return how many bytes a blob has, without reading it. Raises StorageError when the mirror does not hold it."""
+        try:
+            return int(self._repository.odb.read_header(oid)[1])
+        except (KeyError, ValueError, pygit2.GitError, OSError) as error:
+            raise self._missing(oid) from error
+
     def tree(self, oid: Oid) -> Oid:
         """Return the tree of a commit; a tree is its own."""
         return Oid(str(self._tree(oid).id))
@@ -133,7 +140,10 @@ class Mirror:
         try:
             return self._repository[oid]
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
-            raise StorageError(f"{oid} is not in the mirror {str(self.path)!r}; run `backstory cache clear` and try again") from error
+            raise self._missing(oid) from error
+
+    def _missing(self, oid: Oid) -> StorageError:
+        return StorageError(f"{oid} is not in the mirror {str(self.path)!r}; run `backstory cache clear` and try again")
 
     def _tree(self, oid: Oid) -> pygit2.Tree:
         try:

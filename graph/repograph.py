@@ -299,6 +299,10 @@ class RepoGraph:
 
         return code_view(self.mirror, self.at, self.store, report=self._report)
 
+    def edges_at(self, node: str, kinds: Sequence[EdgeKind]) -> Sequence[Edge]:
+        """Return the edges of these kinds that begin or end at a node (as in `subgraph`), in a fixed order; an unknown node has none."""
+        return self._edges_at(node, kinds)
+
     def subgraph(self, seeds: Sequence[str], kinds: Sequence[EdgeKind], depth: int, limit: int) -> "networkx.MultiDiGraph[str]":
         """Return the part of the graph within `depth` edges of the seeds (commit ids, paths, symbol ids, `#123`), over edges of these kinds.
 

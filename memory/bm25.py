@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 
+from backstory.graph.snapshot import WordTable
 from backstory.graph.words import count_words, tokens
 
 Words = Mapping[str, float]
@@ -78,3 +79,25 @@ class CountedBM25(BM25Okapi):  # type: ignore[misc]
         """Return the query's words that speak most for `document`, rarest first."""
         held = [word for word in self.idf if word in document]
         return tuple(sorted(held, key=lambda word: (-self.idf[word], word))[:limit])
+
+
+def table_scores(table: WordTable, query: Words, *, k1: float = 1.5, b: float = 0.5) -> NDArray[np.float64]:
+    """Return the same score for every node of a word table, without making a document of each.
+
+    b: length counts less than for files, since long functions are asked for more often than their share of words says (docs/log.md).
+    """
+    counts = table.counts.astype(float)
+    lengths = np.add.reduceat(np.append(counts, 0.0), table.starts[:-1]) if len(table.starts) > 1 else np.zeros(0)
+    lengths[table.starts[:-1] == table.starts[1:]] = 0.0  # reduceat gives an empty row the number that follows
+    total = np.zeros(len(lengths))
+    if not lengths.any():
+        return total
+    norm = k1 * (1 - b + b * lengths / lengths.mean())
+    numbers = {word: number for number, word in enumerate(table.vocabulary) if word in query}
+    for word in sorted(numbers):  # sorted: sums of floats depend on their order
+        where = np.flatnonzero(table.words == numbers[word])
+        nodes = np.searchsorted(table.starts, where, side="right") - 1
+        tf = counts[where]
+        idf = math.log1p((len(lengths) - len(nodes) + 0.5) / (len(nodes) + 0.5))
+        total[nodes] += query[word] * idf * tf * (k1 + 1) / (tf + norm[nodes])
+    return total

@@ -85,6 +85,18 @@ def read_arguments(tool: Tool, written: Mapping[str, Any]) -> Arguments | str:
     return values
 
 
+def text_argument(arguments: Arguments, name: str) -> str:
+    """Return a text that was read by `read_arguments`, "" for an absent one."""
+    value = arguments[name]
+    return value if isinstance(value, str) else ""
+
+
+def number_argument(arguments: Arguments, name: str, *, least: int, most: int) -> int | None:
+    """Return a number that was read by `read_arguments`, brought within bounds; None for an absent one."""
+    value = arguments[name]
+    return min(max(value, least), most) if isinstance(value, int) else None
+
+
 def _property(parameter: Parameter) -> dict[str, Any]:
     kind = parameter.type
     base: dict[str, Any] = {"type": "array", "items": {"type": "string"}} if kind == "strings" else {"type": kind}
