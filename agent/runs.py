@@ -24,6 +24,7 @@ from backstory.agent.types import Issue, Solution
 from backstory.agent.written import from_json, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
+from backstory.graph.lock import using_cache
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import selected
 from backstory.graph.source import Source, circumstances, open_source, resolve, uncommitted
@@ -237,6 +238,7 @@ def _go(
     phases, purse = Phases(report), Purse(request.budget, trace, seconds_before)
     work_dir = request.cache_dir / "work" / run_id
     with ExitStack() as stack:
+        stack.enter_context(using_cache(request.cache_dir))
         stack.callback(shutil.rmtree, work_dir, ignore_errors=True)
         source = open_source(request.repo)
         with phases("index"):

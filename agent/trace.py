@@ -9,7 +9,6 @@ it is derived from the events.
 A torn last line (power loss, `kill -9`, disk full) is dropped on opening: it is the one event that was never whole.
 """
 
-import fcntl
 import json
 import os
 from collections import deque
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from backstory.errors import StorageError, UserError
+from backstory.graph.lock import PATIENCE_S, lock_within
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 R = TypeVar("R")
@@ -218,11 +218,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
+        return not lock_within(file, 0)
     finally:
         os.close(file)
 
@@ -235,11 +231,9 @@ def _open_locked(path: Path, run: str) -> int:
         raise StorageError(
             f"cannot record runs below {str(path.parent)!r}: {error.strerror}; set BACKSTORY_STATE_DIR to a writable folder"
         ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_within(file, PATIENCE_S):
         os.close(file)
-        raise UserError(f"run {run} is in progress in another process; wait for it or stop it first") from error
+        raise UserError(f"run {run} is in progress in another process; wait for it or stop it first")
     return file
 
 

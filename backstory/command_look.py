@@ -124,15 +124,17 @@ def open_graph(face: Face, subject: "Subject") -> "Iterator[RepoGraph]":
     from backstory.cache import remember
     from backstory.config import made
     from backstory.graph.build import build_graph
+    from backstory.graph.lock import using_cache
     from backstory.graph.source import circumstances
 
     cache = made(face.folders().cache)
-    with face.screen() as screen:
-        graph = build_graph(subject.source, subject.at, cache_dir=cache, report=screen.report)
-    try:
-        remember(graph.mirror.folder, subject.source.path)
-        for note in circumstances(subject.source):
-            face.warn(note)
-        yield graph
-    finally:
-        graph.close()
+    with using_cache(cache):
+        with face.screen() as screen:
+            graph = build_graph(subject.source, subject.at, cache_dir=cache, report=screen.report)
+        try:
+            remember(graph.mirror.folder, subject.source.path)
+            for note in circumstances(subject.source):
+                face.warn(note)
+            yield graph
+        finally:
+            graph.close()

@@ -55,18 +55,20 @@ def cache_list(face: Face, as_json: bool) -> None:
 def cache_clear(face: Face, name: str | None, yes: bool) -> None:
     """Remove what is kept under NAME (the beginning of it is enough), or everything.
 
-    Do not clear what a run in progress is using.
+    Refused while another command is using the cache.
     """
     from backstory.cache import chosen, kept_in, remove
+    from backstory.graph.lock import clearing_cache
 
     folder = face.folders().cache
     going = chosen(kept_in(folder), name)
     if not going:
         return face.say(f"nothing is kept in {folder}")
     _confirm(face, going, yes=yes)
-    for item in going:
-        remove(folder, item)
-        face.say(f"removed {item.name} ({_megabytes(item.size)})")
+    with clearing_cache(folder):
+        for item in going:
+            remove(folder, item)
+            face.say(f"removed {item.name} ({_megabytes(item.size)})")
     return None
 
 

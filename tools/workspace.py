@@ -8,7 +8,6 @@ Beside the work tree, in the folder of the run, are its lock (held as long as we
 the small repository that covers `.git`. All is removed on leaving; what a killed run left is removed by the next workspace on the same mirror.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes, path_text
 from backstory.graph.git import Git
-from backstory.graph.lock import exclusively
+from backstory.graph.lock import PATIENCE_S, exclusively, lock_within
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools import paths
@@ -31,7 +30,6 @@ from backstory.tools.survey import Seen, survey
 from backstory.tools.trees import changed_tree, entry_at, objects, open_objects, tree_of
 from backstory.tools.worktree import WorkTree
 
-LOCK_PATIENCE_S = 2.0  # another workspace holds a lock of ours only while it clears up what it takes for dead
 CHECK_FOLDER = "check-"  # what a check keeps beside the tree while it runs, and leaves when it is killed
 _LOCK, _TRASH, _COVER = ".lock", ".trash", "cover-"
 _WORKTREES_LOCK = "worktrees.lock"  # held while what the mirror knows of a worktree is made or removed, so a half one seen under it is dead
@@ -56,7 +54,7 @@ class Workspace:
         """Make the worktree and check out the base. Raises UserError when the root is in use or the base unknown, StorageError."""
         with paths.disk_errors(str(self.root)):
             clear_dead(self._mirror, but=self.root)
-            self._lock = _acquire(_beside(self.root, _LOCK), patience_s=LOCK_PATIENCE_S)
+            self._lock = _acquire(_beside(self.root, _LOCK), patience_s=PATIENCE_S)  # another may be clearing up what it takes for dead
             if self._lock is None:
                 raise UserError(f"{str(self.root)!r} is in use by another run; wait for it or end it")
             try:
@@ -265,15 +263,13 @@ def _acquire(marker: Path, *, patience_s: float) -> int | None:
         marker.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # the folder went with the last workspace in it
             lock = os.open(marker, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o644)
-            with suppress(BlockingIOError, FileNotFoundError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
                 # Its last owner may have deleted the file while we waited; then others would lock another one.
-                if os.path.samestat(os.fstat(lock), marker.stat()):
+                if lock_within(lock, until - time.monotonic()) and os.path.samestat(os.fstat(lock), marker.stat()):
                     return lock
             os.close(lock)
         if time.monotonic() > until:
             return None
-        time.sleep(0.01)
 
 
 def _release(marker: Path, lock: int) -> None:

@@ -1,5 +1,6 @@
 """Whole runs, recorded: killed anywhere they go on to the same patch, stopped by a budget they can be resumed, and replayed they say what differs."""
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 from backstory.agent.budget import Budget
 from backstory.agent.runs import events_path, fix, list_runs, open_run, replay, resume
 from backstory.errors import StorageError, UserError
+from backstory.graph.lock import clearing_cache
 from command import CommandLine
 from fixing import CHECK, CULPRIT, ISSUE, asked, broken, quiet, solved, state_of
 
@@ -212,12 +214,15 @@ class TestKilled:
 
     def test_control_c_is_130_and_leaves_a_run_to_resume(self, repo, undisturbed, tmp_path, monkeypatch):
         """SIGINT ends a run with 130 and one line, removes its work trees and its processes, and keeps what was recorded."""
-        home = tmp_path / "home"
-        process = self.start(repo, home)
-        while self.recorded(home).count(b"\n") < 4 and process.poll() is None:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate()[1].decode()
+        for number in itertools.count():
+            home = tmp_path / str(number)
+            process = self.start(repo, home)
+            while self.recorded(home).count(b"\n") < 4 and process.poll() is None:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate()[1].decode()
+            if process.returncode != 0:
+                break  # otherwise it had ended before we looked again
         assert process.returncode == 130, said
         assert (
             "Traceback" not in said and said.splitlines()[-1] == "backstory: error: interrupted; `backstory runs` shows what can be resumed"
@@ -292,19 +297,19 @@ class TestChecksThatMisbehave:
     """What a check does to itself it does not do to the run."""
 
     @pytest.mark.parametrize(
-        ("check", "said"),
+        ("check", "timeout_s", "said"),
         [
-            ("sleep 1000", "did not end in time"),
-            ("sleep 1000 & sleep 1000 & (setsid sleep 1000 &); wait", "did not end in time"),
-            ("yes", "stopped after"),
-            ("f() { f | f & f; }; f", "stopped after"),
-            ("dd if=/dev/zero of=big bs=1 count=1 seek=4G", "larger than allowed"),
-            ("kill -9 $$", "killed from outside"),
+            ("sleep 1000", 2, "did not end in time"),
+            ("sleep 1000 & sleep 1000 & (setsid sleep 1000 &); wait", 2, "did not end in time"),
+            ("yes", 60, "printed more than allowed"),
+            ("f() { f | f & f; }; f", 60, "more processes than allowed"),
+            ("dd if=/dev/zero of=big bs=1 count=1 seek=4G", 60, "larger than allowed"),
+            ("kill -9 $$", 60, "killed from outside"),
         ],
     )
-    def test_no_answer_at_the_base(self, repo, tmp_path, check, said):
+    def test_no_answer_at_the_base(self, repo, tmp_path, check, timeout_s, said):
         """It ends with 3, says why there is no answer, delivers places, and leaves nothing running."""
-        outcome = solved(repo.root, tmp_path, check=check, check_timeout_s=2)
+        outcome = solved(repo.root, tmp_path, check=check, check_timeout_s=timeout_s)
         assert outcome.exit_code == 3 and said in outcome.solution.reason, outcome.solution.reason
         assert outcome.solution.suspects and outcome.solution.locations
         assert left_behind(tmp_path) == [] and survivors(tmp_path) == []
@@ -319,12 +324,13 @@ class TestChecksThatMisbehave:
         """A check that reads its input gets its end at once."""
         assert solved(repo.root, tmp_path, check=f"cat && {CHECK}").exit_code == 0
 
+    @pytest.mark.slow
     def test_in_the_middle_of_history(self, tmp_path):
         """A commit on which the check hangs is no witness, and the search goes round it."""
         repo = broken(tmp_path / "repo")
         repo.commit("Wait for ever", {"prices.py": "while True:\n    pass\n"})
         repo.git("revert", "--no-edit", "HEAD")
-        outcome = solved(repo.root, tmp_path, check_timeout_s=2, base="HEAD")
+        outcome = solved(repo.root, tmp_path, check_timeout_s=10, base="HEAD")
         assert (outcome.exit_code, outcome.solution.blamed.subject, outcome.solution.blamed.status) == (0, CULPRIT, "confirmed")
 
 
@@ -369,6 +375,22 @@ def test_a_run_that_another_process_holds_is_not_resumed(repo, tmp_path):
 
     fix(asked(repo.root, tmp_path), report=quiet, on_event=try_to_resume)
     assert seen
+
+
+def test_the_cache_is_not_cleared_under_a_run(repo, tmp_path):
+    """While a run is in progress, clearing its cache is refused."""
+    refused = []
+
+    def try_to_clear(event):
+        if event.kind == "check" and not refused:
+            with pytest.raises(UserError, match="another command is using") as caught, clearing_cache(tmp_path / "cache"):
+                pass
+            refused.append(caught.value)
+
+    outcome = fix(asked(repo.root, tmp_path), report=quiet, on_event=try_to_clear)
+    assert refused and outcome.exit_code == 0
+    with clearing_cache(tmp_path / "cache"):
+        pass
 
 
 def test_a_repository_that_moved_is_said(tmp_path):

@@ -1,12 +1,16 @@
 """Listing and removing what is kept."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from backstory.cache import chosen, kept_in, remember, remove
 from backstory.errors import StorageError, UserError
+from backstory.graph.lock import clearing_cache, using_cache
 from command import CommandLine
+from repos import Repo
 
 
 @pytest.fixture
@@ -67,3 +71,34 @@ def test_clear_asks_and_removes(kept, tmp_path):
     assert cli("cache", "clear", "--yes").exit_code == 0
     assert cli("cache", "clear", "--yes").out == f"nothing is kept in {kept}\n"
     assert (kept / "mine" / "notes").exists()
+
+
+def test_clear_does_not_pull_the_cache_from_under_a_command(kept, tmp_path):
+    """While somebody uses the cache nothing is removed: 2 and one line. Afterwards it is."""
+    cli = CommandLine(tmp_path / "home")
+    with using_cache(kept):
+        refused = cli("cache", "clear", "aa11", "--yes")
+        assert (refused.exit_code, refused.out) == (2, "")
+        assert refused.error == f"another command is using {str(kept)!r}; wait for it or end it, then clear again"
+        assert (kept / "repos" / "aa11" / "mirror.git" / "pack").exists()
+    assert cli("cache", "clear", "aa11", "--yes").exit_code == 0
+
+
+def test_a_command_waits_while_the_cache_is_cleared(tmp_path):
+    """What begins in the middle of clearing begins with what is left."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("one", {"a.py": "x = 1\n"})
+    cli = CommandLine(tmp_path / "home")
+    argv = cli.argv("index", "--repo", repo.root)
+    with clearing_cache(cli.home / "cache"):
+        process = subprocess.Popen(argv, cwd=cli.home, env=cli.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        while not waits_for_a_lock(process):
+            assert process.poll() is None
+        assert not (cli.home / "cache" / "repos").exists()
+    out, _ = process.communicate()
+    assert process.returncode == 0 and out.startswith(b"1 commits, 1 files")
+
+
+def waits_for_a_lock(process):
+    """Return whether the system lists a process among those that wait for a lock."""
+    return any(" -> " in line and str(process.pid) in line.split() for line in Path("/proc/locks").read_text().splitlines())

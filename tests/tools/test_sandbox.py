@@ -174,7 +174,7 @@ def test_a_private_folder_in_memory_has_a_size(sandbox):
 @pytest.mark.sandbox
 def test_a_hanging_command_is_stopped(either):
     """The wall limit ends a command and keeps its output."""
-    done = run(either, "sh", "-c", "trap '' TERM; echo begun; sleep 1000; sleep 1000", wall_s=0.5)
+    done = run(either, "sh", "-c", "trap '' TERM; echo begun; sleep 1000; sleep 1000", wall_s=3)
     assert (done.stopped, done.output) == ("wall", b"begun\n")
 
 
@@ -239,7 +239,7 @@ def test_nothing_survives_the_run(sandbox, tmp_path, ending):
     """
     import fcntl
 
-    done = python(sandbox, code, wall_s=3, mounts=[Mount(tmp_path, Path("/shared"), writable=True)])
+    done = python(sandbox, code, wall_s=8, mounts=[Mount(tmp_path, Path("/shared"), writable=True)])
     assert done.exit_code == 7 or done.stopped == "wall"
     with (tmp_path / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held, it would raise
