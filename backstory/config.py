@@ -25,7 +25,7 @@ _MARKS: Final = ("BACKSTORY_RUN",)
 
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "none"]
-Language = Literal["python", "javascript", "typescript"]
+Language = Literal["python", "javascript", "typescript", "java"]
 
 
 def _key(default: Value, doc: str, read: Callable[[object], Value], *, project: bool = False) -> Any:

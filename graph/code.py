@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backstory.graph.languages import is_test as is_test_path
-from backstory.graph.languages import language_of, table_version
+from backstory.graph.languages import language_of, parse_version, table_version
 from backstory.graph.link import LINK_VERSION, link
 from backstory.graph.pack import unpack
 from backstory.graph.parallel import Job, parse_jobs
@@ -352,7 +352,7 @@ def _parses(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Repo
     named = {path: language.name for path in blobs if (language := language_of(path)) is not None}
     for path, name in named.items():
         wanted.setdefault(name, {})[blobs[path]] = None
-    versions = {name: f"{table_version()}-{name}" for name in wanted}  # one blob may be read as two languages
+    versions = {name: parse_version(name) for name in wanted}  # one blob may be read as two languages
     packed = {(name, blob): payload for name, oids in wanted.items() for blob, payload in store.parses(oids, versions[name]).items()}
     missing = [(blob, name) for name, oids in wanted.items() for blob in oids if (name, blob) not in packed]
     jobs = (Job(blob, name, mirror.read_blob(blob)) for blob, name in missing)

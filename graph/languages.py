@@ -1,18 +1,18 @@
 """The table of languages: what a file is by its name, which grammar reads it, and the rules that differ.
 
 A language is one row. Its grammar comes from a wheel and is loaded on first use; what counts as a definition, an import or a reference is said in
-query files (`queries/*.scm`), whose capture names `backstory.graph.parse` reads the same way for every language. Adding a language means adding a
-row and its queries.
+query files (`queries/*.scm`), whose capture names `backstory.graph.parse` reads the same way for every language, and its words in
+`queries/*.words.toml`. Adding a language means adding a row, its queries and its words, and, when its modules work like no other's, a rule in
+`backstory.graph.modules`.
 """
 
-import builtins
-import keyword
 import posixpath
 import re
-from collections.abc import Callable
+import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
+from importlib import import_module
 from importlib.resources import files as package_files
 from typing import Literal
 
@@ -21,33 +21,71 @@ from tree_sitter import Query
 
 from backstory.graph.types import RepoPath
 
-TABLE_VERSION = "1"
-"""Raise it whenever the table, or what is read from a file, changes: stored parses and snapshots are keyed by it (see `table_version`)."""
+TABLE_VERSION = "2"
+"""Raise it whenever what is read from a file changes by more than queries and words: stored parses are keyed by it (see `parse_version`)."""
+
+Modules = Literal["dotted", "paths", "packages"]
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "__tests__", "spec", "specs"})
-_TEST_NAMES = re.compile(r"(test_.*|.*_test|conftest)\.pyi?|.*[.-](test|spec)\.[cm]?[jt]sx?")
+# Folders of tests where names are written in camel case or with dots: `androidTest`, `testFixtures`, `AutoMapper.UnitTests`.
+_TEST_FOLDER = re.compile(r"(?:.*[a-z0-9.])?Tests?|tests?[A-Z].*")
 
 
 @dataclass(frozen=True)
 class Language:
     """One row of the table.
 
-    queries: the query files, `<name>.structure.scm` (definitions, imports, exports) and `<name>.names.scm` (references), joined in order.
-    family: languages that call each other's code share one. modules: how an import names a file.
-    own: receivers that mean "this object". doc: whether documentation stands inside the definition or in a comment before it.
-    keywords: tokens that say nothing about a file. common: methods of built-in types, too frequent to be resolved by name alone.
+    grammar: the module of the wheel and its function. queries: the query files, `<name>.structure.scm` (definitions, imports, exports) and
+    `<name>.names.scm` (references), joined in order. words_file: where `keywords` and `common` are listed.
+    family: languages that call each other's code share one. modules: how an import names a file (`backstory.graph.modules`).
+    tests: what the name of a test file looks like.
+    own: receivers that mean "this object"; above: those that mean what the base class has.
+    doc: whether documentation stands inside the definition or in a comment before it.
+    joints: what stands between the parts of a name, as a pattern. sigils: characters before a variable's name that are no part of it.
+    generics: the brackets of type arguments, or "".
+    wrappers: generic types whose members are those of their first argument.
+    bare_members: whether members of the own class are visible without a receiver. guesses: what a bare name that means nothing may be guessed to be.
+    constructor: the name of the method that makes an object; "" when it is the name of the class.
     """
 
     name: str
     extensions: tuple[str, ...]
-    grammar: Callable[[], object]
+    grammar: tuple[str, str]
     queries: tuple[str, ...]
+    words_file: str
     family: str
-    modules: Literal["dotted", "paths"]
+    modules: Modules
+    tests: re.Pattern[str]
     own: frozenset[str]
-    doc: Literal["inside", "before"]
-    keywords: frozenset[str]
-    common: frozenset[str]
+    above: frozenset[str] = frozenset({"super"})
+    doc: Literal["inside", "before"] = "before"
+    joints: str = r"\."
+    sigils: str = ""
+    generics: Literal["<>", "[]", ""] = ""
+    wrappers: frozenset[str] = frozenset()
+    bare_members: bool = False
+    guesses: Literal["function", "method", ""] = ""
+    constructor: str = ""
+
+    @property
+    def shares_names(self) -> bool:
+        """Whether a file may use names of other files that it does not import, such as those of its package."""
+        return self.modules not in ("dotted", "paths")
+
+    @cached_property
+    def keywords(self) -> frozenset[str]:
+        """Tokens that say nothing about a file."""
+        return frozenset(_words(self.words_file)["keywords"])
+
+    @cached_property
+    def common(self) -> frozenset[str]:
+        """Methods of built-in types, too frequent to be resolved by name alone."""
+        return frozenset(_words(self.words_file)["common"])
+
+    @cached_property
+    def builtins(self) -> frozenset[str]:
+        """Functions that need no import and are no file's."""
+        return frozenset(_words(self.words_file).get("builtins", ()))
 
 
 @dataclass(frozen=True)
@@ -59,109 +97,88 @@ class Compiled:
     names: Query
 
 
-def _python() -> object:
-    import tree_sitter_python
-
-    return tree_sitter_python.language()
-
-
-def _javascript() -> object:
-    import tree_sitter_javascript
-
-    return tree_sitter_javascript.language()
-
-
-def _typescript() -> object:
-    import tree_sitter_typescript
-
-    return tree_sitter_typescript.language_typescript()
-
-
-def _tsx() -> object:
-    import tree_sitter_typescript
-
-    return tree_sitter_typescript.language_tsx()
-
-
-def _set_of(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_PYTHON_COMMON = frozenset(
-    name
-    for kind in (str, bytes, list, dict, set, tuple, int, float, type(re.compile("")), type(re.match("", "")))
-    for name in dir(kind)
-    if not name.startswith("__")
-) | {"read", "write", "close", "flush", "seek", "readline", "readlines"}
-
-_SCRIPT_KEYWORDS = _set_of("""
-    abstract any as async await boolean break case catch class const continue debugger declare default delete do else enum export
-    extends false finally for from function get if implements import in instanceof interface let namespace new null number of private
-    protected public readonly return set static string super switch this throw true try type typeof undefined var void while with yield
-""")
-# Methods of Array, String, Object, Map, Set, Promise, RegExp, Date and of DOM events.
-_SCRIPT_COMMON = _set_of("""
-    add all apply assign bind call catch charAt charCodeAt clear concat copyWithin delete endsWith entries every exec fill filter
-    finally find findIndex flat flatMap forEach freeze from get getTime has hasOwnProperty includes indexOf join keys lastIndexOf length
-    log map match matchAll max min next now of on padEnd padStart parse pop preventDefault push random reduce reduceRight repeat replace
-    replaceAll resolve reverse search set shift slice some sort splice split startsWith stopPropagation stringify substr substring test
-    then toFixed toISOString toLowerCase toString toUpperCase trim trimEnd trimStart unshift valueOf values
-""")
+_SCRIPT_TESTS = re.compile(r".*[.-](test|spec)\.[cm]?[jt]sx?", re.IGNORECASE)
 
 LANGUAGES: tuple[Language, ...] = (
     Language(
         name="python",
         extensions=(".py",),
-        grammar=_python,
+        grammar=("tree_sitter_python", "language"),
         queries=("python",),
+        words_file="python",
         family="python",
         modules="dotted",
+        tests=re.compile(r"(test_.*|.*_test|conftest)\.py", re.IGNORECASE),
         own=frozenset({"self", "cls"}),
+        above=frozenset({"super", "super()"}),
         doc="inside",
-        keywords=frozenset(keyword.kwlist) | {"self", "cls"},
-        common=_PYTHON_COMMON,
+        generics="[]",
+        wrappers=frozenset({"Optional", "Annotated", "Final", "ClassVar"}),
+        guesses="function",
+        constructor="__init__",
     ),
     Language(
         name="javascript",
         extensions=(".js", ".jsx", ".mjs", ".cjs"),
-        grammar=_javascript,
+        grammar=("tree_sitter_javascript", "language"),
         queries=("ecmascript", "javascript", "jsx"),
+        words_file="ecmascript",
         family="script",
         modules="paths",
+        tests=_SCRIPT_TESTS,
         own=frozenset({"this"}),
-        doc="before",
-        keywords=_SCRIPT_KEYWORDS,
-        common=_SCRIPT_COMMON,
+        guesses="function",
+        constructor="constructor",
     ),
     Language(
         name="typescript",
         extensions=(".ts", ".mts", ".cts"),
-        grammar=_typescript,
+        grammar=("tree_sitter_typescript", "language_typescript"),
         queries=("ecmascript", "typescript"),
+        words_file="ecmascript",
         family="script",
         modules="paths",
+        tests=_SCRIPT_TESTS,
         own=frozenset({"this"}),
-        doc="before",
-        keywords=_SCRIPT_KEYWORDS,
-        common=_SCRIPT_COMMON,
+        generics="<>",
+        wrappers=frozenset({"Readonly", "Partial", "Required"}),
+        guesses="function",
+        constructor="constructor",
     ),
     Language(
         name="tsx",
         extensions=(".tsx",),
-        grammar=_tsx,
+        grammar=("tree_sitter_typescript", "language_tsx"),
         queries=("ecmascript", "typescript", "jsx"),
+        words_file="ecmascript",
         family="script",
         modules="paths",
+        tests=_SCRIPT_TESTS,
         own=frozenset({"this"}),
-        doc="before",
-        keywords=_SCRIPT_KEYWORDS,
-        common=_SCRIPT_COMMON,
+        generics="<>",
+        wrappers=frozenset({"Readonly", "Partial", "Required"}),
+        guesses="function",
+        constructor="constructor",
+    ),
+    Language(
+        name="java",
+        extensions=(".java",),
+        grammar=("tree_sitter_java", "language"),
+        queries=("java",),
+        words_file="java",
+        family="java",
+        modules="packages",
+        tests=re.compile(r"(Test[A-Z]\w*|\w*(Test|Tests|TestCase|IT))\.java"),
+        own=frozenset({"this"}),
+        joints=r"\.|::",
+        generics="<>",
+        wrappers=frozenset({"Optional"}),
+        bare_members=True,
     ),
 )
 
 _BY_NAME = {language.name: language for language in LANGUAGES}
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
-PYTHON_BUILTINS = frozenset(dir(builtins))
 
 
 def language_of(path: RepoPath) -> Language | None:
@@ -175,29 +192,48 @@ def language_named(name: str) -> Language:
 
 
 def is_test(path: RepoPath) -> bool:
-    """Return whether a file is a test or serves tests: it lies in a test folder, or its name says so."""
-    *folders, name = path.lower().split("/")
-    return not _TEST_FOLDERS.isdisjoint(folders) or _TEST_NAMES.fullmatch(name) is not None
+    """Return whether a file is a test or serves tests: it lies in a test folder, or its name says so in its language."""
+    *folders, name = path.split("/")
+    if any(folder.lower() in _TEST_FOLDERS or _TEST_FOLDER.fullmatch(folder) for folder in folders):
+        return True
+    language = language_of(path)
+    return language is not None and language.tests.fullmatch(name) is not None
 
 
 @cache
 def compiled(name: str) -> Compiled:
     """Return the grammar and queries of a language, loaded once a process."""
     row = language_named(name)
-    grammar = Grammar(row.grammar())
+    module, function = row.grammar
+    grammar = Grammar(getattr(import_module(module), function)())
     return Compiled(grammar, Query(grammar, _query_text(row, "structure")), Query(grammar, _query_text(row, "names")))
 
 
 @cache
+def parse_version(name: str) -> str:
+    """Return what stored parses of a language are keyed by: TABLE_VERSION and a digest of its queries and words, with its name."""
+    row = language_named(name)
+    said = _query_text(row, "structure") + _query_text(row, "names") + _file_text(f"{row.words_file}.words.toml")
+    return f"{TABLE_VERSION}-{sha256(said.encode()).hexdigest()[:8]}-{name}"
+
+
+@cache
 def table_version() -> str:
-    """Return what stored parses are keyed by: TABLE_VERSION and a digest of the query files."""
-    digest = sha256()
-    for row in LANGUAGES:
-        digest.update((_query_text(row, "structure") + _query_text(row, "names")).encode())
-    return f"{TABLE_VERSION}-{digest.hexdigest()[:8]}"
+    """Return what stored snapshots are keyed by: a digest over the versions of all languages."""
+    return sha256("\n".join(parse_version(row.name) for row in LANGUAGES).encode()).hexdigest()[:12]
 
 
 def _query_text(row: Language, part: str) -> str:
-    folder = package_files("backstory.graph") / "queries"
-    texts = [folder / f"{name}.{part}.scm" for name in row.queries]
-    return "\n".join(text.read_text("utf-8") for text in texts if text.is_file())
+    return "\n".join(_file_text(f"{name}.{part}.scm") for name in row.queries)
+
+
+@cache
+def _file_text(name: str) -> str:
+    """Return a file of the table; "" when there is none, as not every query file has both parts."""
+    path = package_files("backstory.graph") / "queries" / name
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+@cache
+def _words(name: str) -> dict[str, list[str]]:
+    return {key: text.split() for key, text in tomllib.loads(_file_text(f"{name}.words.toml")).items()}

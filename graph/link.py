@@ -19,13 +19,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from backstory.graph.languages import PYTHON_BUILTINS, is_test
+from backstory.graph.languages import is_test
 from backstory.graph.outline import Definition
 from backstory.graph.parse import Parse, Reference
-from backstory.graph.scope import SUPER, FileScope, Names, Place
+from backstory.graph.scope import FileScope, Names
+from backstory.graph.spaces import Place
 from backstory.graph.types import Edge, EdgeKind, RepoPath
 
-LINK_VERSION = "1"
+LINK_VERSION = "2"
 """Raise it whenever the edges made from the same parses change: stored snapshots are keyed by it."""
 
 SCOPED_WEIGHT = 1.0
@@ -53,7 +54,7 @@ def link(files: Mapping[RepoPath, Parse]) -> list[Edge]:
     """
     read = {path: files[path] for path in sorted(files) if not files[path].skipped}
     linker = _Linker(read)
-    for step in (linker.contains, linker.imports, linker.calls, linker.inherits, linker.overrides, linker.tests):
+    for step in (linker.contains, linker.imports, linker.calls, linker.inherits, linker.space_imports, linker.overrides, linker.tests):
         step()
     order: dict[EdgeKind, list[Edge]] = {kind: [] for kind in ("contains", "imports", "calls", "inherits", "overrides", "tests")}
     for (kind, src, dst), (weight, evidence) in linker.found.items():
@@ -74,6 +75,7 @@ class _Linker:
         self.found: dict[tuple[EdgeKind, str, str], tuple[float, str]] = {}
         self.is_test = {path: is_test(path) for path in files}
         self.imported: dict[RepoPath, set[RepoPath]] = {path: set() for path in files}
+        self.spaces: dict[RepoPath, list[tuple[Place, int]]] = {path: [] for path in files}  # imported whole, with the line
         self.definitions: dict[Place, Definition] = {}
         self.by_name: dict[tuple[str, bool, str], list[Place]] = {}  # (family, is it a method, name)
         for path, file in self.names.files.items():
@@ -103,11 +105,32 @@ class _Linker:
             for binding in file.parse.imports:
                 targets = self.names.modules.targets(file.language, path, binding.module, binding.level)
                 passed_on = self.names.imported(file, binding)
+                if file.language.shares_names and not targets:
+                    self.spaces[path] += [(place, binding.line) for place in passed_on if place.is_space]
+                    named = [place.path for place in passed_on if not place.is_space]
+                    self._import_edges(path, named, SCOPED_WEIGHT, f"line {binding.line}")
+                    continue
                 direct = [place.path for place in passed_on if not place.qualname] or targets
                 self._import_edges(path, direct, SCOPED_WEIGHT, f"line {binding.line}")
                 through = [place.path for place in passed_on if place.qualname and place.path not in targets]
                 if targets:
                     self._import_edges(path, through, REEXPORT_WEIGHT, f"line {binding.line}, through {targets[0]}")
+
+    def space_imports(self) -> None:
+        """Make edges from files that import a whole space to those files of it that they use; to all of a small one when none is used."""
+        used: dict[RepoPath, set[RepoPath]] = {}
+        for kind, src, dst in self.found:
+            if kind in ("calls", "inherits"):
+                used.setdefault(_path_of(src, self.is_test), set()).add(_path_of(dst, self.is_test))
+        for path, spaces in self.spaces.items():
+            for space, line in spaces:
+                files = self.names.spaces.files(space)
+                chosen = [target for target in files if target in used.get(path, ())]
+                if chosen:
+                    for target in chosen:
+                        self._import_edges(path, [target], SCOPED_WEIGHT, f"line {line}")
+                elif len(files) <= MAX_CANDIDATES:
+                    self._import_edges(path, files, SCOPED_WEIGHT, f"line {line}")
 
     def _import_edges(self, path: RepoPath, targets: Iterable[RepoPath], weight: float, evidence: str) -> None:
         unique = [target for target in dict.fromkeys(targets) if target != path]
@@ -121,8 +144,6 @@ class _Linker:
     def calls(self) -> None:
         for path, file in self.names.files.items():
             for reference in file.parse.references:
-                if reference.kind == "inherit":
-                    continue
                 src = node_id(Place(path, file.owner(reference.owner)))
                 for place, weight, evidence in self._shared(self._resolve(file, reference)):
                     dst = node_id(place)
@@ -146,14 +167,14 @@ class _Linker:
         if reference.receiver is None:
             return self._by_name(file, reference, True) if is_call else _NOTHING
         if reference.receiver == "":
-            if reference.name == "super":
-                return self._super(file, scope, "constructor", weight)
+            if reference.name in file.language.above:
+                return self._super(file, scope, "", weight)
             meaning = self.names.lookup(file, scope, reference.name)
             if meaning.is_bound:
                 places = tuple(self._callable(place) for place in meaning.places)
                 return _Resolved(places, meaning.how, weight)
-            return self._by_name(file, reference, False) if is_call else _NOTHING
-        if reference.receiver in SUPER:
+            return self._by_name(file, reference, file.language.guesses == "method") if is_call and file.language.guesses else _NOTHING
+        if reference.receiver in file.language.above:
             return self._super(file, scope, reference.name, weight)
         meaning = self.names.value(file, scope, reference.receiver)
         places = tuple(found for place in meaning.places for found in self.names.members(place, reference.name))
@@ -164,28 +185,45 @@ class _Linker:
         return self._by_name(file, reference, True)
 
     def _super(self, file: FileScope, scope: str, name: str, weight: float) -> _Resolved:
+        """Resolve a member of the base class; the constructor when name is ""."""
         around = file.enclosing_class(scope)
         if around is None:
             return _NOTHING
-        return _Resolved(self.names.inherited(Place(file.path, around), name), "super", weight)
+        here = Place(file.path, around)
+        if name:
+            return _Resolved(self.names.inherited(here, name), "super", weight)
+        for base in self.names.ancestry(here)[1:]:
+            found = self.names.members(base, file.language.constructor or base.qualname.rpartition(".")[2])
+            if found:
+                return _Resolved(found, "super", weight)
+        return _NOTHING
 
     def _callable(self, place: Place) -> Place:
         """Return what calling a whole module means: its default export, where it has one."""
-        return place if place.qualname else next(iter(self.names.exported(place.path, "default")), place)
+        if place.qualname or place.is_space:
+            return place
+        return next(iter(self.names.exported(place.path, "default")), place)
 
     def _by_name(self, file: FileScope, reference: Reference, as_method: bool) -> _Resolved:
         """Return the definitions a call could mean by its name alone, those in this file and in imported ones before all others."""
         name = reference.name
-        if name in file.language.common or (not as_method and name in PYTHON_BUILTINS):
+        if name in file.language.common or (not as_method and name in file.language.builtins):
             return _NOTHING
         candidates = self.by_name.get((file.language.family, as_method, name), ())
         if not self.is_test[file.path]:
             candidates = [place for place in candidates if not self.is_test[place.path]]
-        near = [place for place in candidates if place.path == file.path or place.path in self.imported[file.path]]
+        near = [place for place in candidates if self._is_near(file.path, place.path)]
         chosen = near or candidates
         if len(chosen) > MAX_CANDIDATES:
             return _NOTHING
         return _Resolved(tuple(chosen), "name only", NAME_ONLY_WEIGHT)
+
+    def _is_near(self, path: RepoPath, other: RepoPath) -> bool:
+        """Return whether a file sees the names of another: the same, imported, or of its package or an imported one."""
+        if other == path or other in self.imported[path]:
+            return True
+        homes = self.names.spaces.homes(other)[:1]
+        return bool(homes) and (homes[0] in self.names.spaces.homes(path) or any(homes[0] == space for space, _ in self.spaces[path]))
 
     # --- classes ----------------------------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,17 @@
-"""Which file an import names.
+"""Which file, or which space of shared names, an import names.
 
-Two ways of naming exist. Dotted names (Python) are looked up from the roots of packages, wherever those lie: a package's root is the first folder
-above it without `__init__.py`, so `src/` layouts, monorepos and test folders need no configuration. Paths (JavaScript, TypeScript) are taken
-relative to the importing file, with extension and `index` filled in. A module that is not among the files is external and has no target.
+Dotted names (Python) are looked up from the roots of packages, wherever those lie: a package's root is the first folder above it without
+`__init__.py`, so `src/` layouts, monorepos and test folders need no configuration. Paths (JavaScript, TypeScript) are taken relative to the
+importing file, with extension and `index` filled in. Packages (Java) are spaces: a file says which one it belongs to, and an import names what
+is in one. A module that is not among the files is external and has no target.
 """
 
 import posixpath
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from backstory.graph.languages import LANGUAGES, Language
+from backstory.graph.parse import Parse
 from backstory.graph.types import RepoPath
 
 _PACKAGE_FILE = "__init__.py"
@@ -37,6 +39,8 @@ class Modules:
         """Return the files an import of `module` in `importer` may mean: none when it is external, several when that cannot be told."""
         if language.modules == "paths":
             return self._script(importer, module)
+        if language.modules != "dotted":
+            return ()
         folder = posixpath.dirname(importer)
         if level:
             return self._relative(folder, module, level)
@@ -49,6 +53,16 @@ class Modules:
         """Return the module `name` inside the package whose `__init__` file is `package`."""
         folder, base = posixpath.split(package)
         return self._python_file(posixpath.join(folder, name)) if base == _PACKAGE_FILE else ()
+
+    # --- spaces -----------------------------------------------------------------------------------------------------------------------
+
+    def homes(self, path: RepoPath, parse: Parse) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the spaces a file's definitions belong to, and those whose names it sees besides."""
+        return tuple(parse.packages) or ("",), ()
+
+    def spaces(self, language: Language, importer: RepoPath, module: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield (space, names to follow from it) for what `module` may mean in `importer`, likeliest first."""
+        yield "", tuple(module.split("."))
 
     # --- dotted names -----------------------------------------------------------------------------------------------------------------
 
@@ -135,10 +149,15 @@ def _ancestors(path: str) -> Iterable[str]:
         folder = posixpath.dirname(folder)
 
 
+def nearest(path: RepoPath, others: Collection[RepoPath]) -> tuple[RepoPath, ...]:
+    """Return those of `others` that share the most leading folders with a file."""
+    return _nearest(posixpath.dirname(path), others)
+
+
 def _nearest(folder: str, paths: Collection[RepoPath]) -> tuple[RepoPath, ...]:
     """Return those of `paths` that share the most leading folders with `folder`."""
     if len(paths) < 2:
         return tuple(paths)
-    shared = {path: len(posixpath.commonpath(["/" + folder, "/" + posixpath.dirname(path)]).split("/")) for path in paths}
+    shared = {path: len(posixpath.commonpath(["/" + folder, "/" + posixpath.dirname(path)]).rstrip("/").split("/")) for path in paths}
     most = max(shared.values())
     return tuple(path for path in paths if shared[path] == most)

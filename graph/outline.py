@@ -11,16 +11,14 @@ from typing import NamedTuple
 from tree_sitter import Node
 
 from backstory.graph.languages import Language
+from backstory.graph.spelling import SIMPLE_NAME, plain_name
 from backstory.graph.types import Span, SymbolKind
 
 MAX_SIGNATURE_CHARS = 300
 MAX_DOC_CHARS = 400
-MAX_NAME_CHARS = 100  # names in broken or obfuscated files can be whole lines
 
 WHOLE_FILE = -1
 """The owner of what stands outside all definitions."""
-
-SIMPLE_NAME = re.compile(r"[\w$#]+(?:\.[\w$#]+)*")
 
 
 class Definition(NamedTuple):
@@ -42,14 +40,14 @@ Captures = Mapping[str, list[Node]]
 
 
 class _Found:
-    """A definition (or scope) while the outline is built; offsets are bytes, `end` exclusive."""
+    """A definition (or scope) while the outline is built; offsets are bytes, `end` exclusive. is_scope: it gives a prefix and is no symbol."""
 
     __slots__ = ("body", "end", "index", "is_scope", "kind", "name", "node", "owner", "parent", "qualname", "scope", "start")
 
     def __init__(self, kind: str, node: Node, name: str, owner: str, body: Node | None) -> None:
         self.kind, self.node, self.name, self.owner, self.body = kind, node, name, owner, body
         self.start, self.end = node.start_byte, node.end_byte
-        self.is_scope = kind == "scope"
+        self.is_scope = kind in ("scope", "space")
         self.parent: _Found | None = None
         self.qualname = self.scope = ""
         self.index = WHOLE_FILE
@@ -61,8 +59,8 @@ class Outline:
     def __init__(self, language: Language, source: bytes, matches: Sequence[Captures]) -> None:
         self.language = language
         self.source = source
-        found = _nest(_found_definitions(source, matches))
-        self.found = [item for item in found if not item.is_scope]
+        self._nested = _nest(_found_definitions(language, source, matches))
+        self.found = [item for item in self._nested if not item.is_scope]
         for index, item in enumerate(self.found):
             item.index = index
         self.starts, self.owners = _segments(self.found, len(source))
@@ -74,6 +72,15 @@ class Outline:
     def owner_at(self, byte: int) -> int:
         """Return the index of the innermost definition around a byte, or WHOLE_FILE."""
         return self.owners[bisect_right(self.starts, byte) - 1]
+
+    def scope_at(self, byte: int) -> str:
+        """Return the qualname of the innermost definition or scope around a byte, "" for the whole file."""
+        return next((item.qualname for item in reversed(self._nested) if item.start <= byte < item.end), "")
+
+    def hidden(self, matches: Sequence[Captures]) -> tuple[str, ...]:
+        """Return the qualnames of those definitions at the top of the file that no other file can name."""
+        nodes = {node.id for captures in matches for node in captures.get("hidden", ())}
+        return tuple(item.qualname for item in self.found if item.node.id in nodes and (item.parent is None or item.parent.kind == "space"))
 
     def definitions(self, matches: Sequence[Captures]) -> tuple[Definition, ...]:
         docs = self._docs(matches)
@@ -123,7 +130,7 @@ class Outline:
         return docs
 
 
-def _found_definitions(source: bytes, matches: Sequence[Captures]) -> list[_Found]:
+def _found_definitions(language: Language, source: bytes, matches: Sequence[Captures]) -> list[_Found]:
     """Return definitions and scopes in order of position, outer first, their spans grown over their wrappers."""
     wrappers: dict[int, Node] = {}
     found: dict[int, _Found] = {}
@@ -133,11 +140,12 @@ def _found_definitions(source: bytes, matches: Sequence[Captures]) -> list[_Foun
             wrapped = captures["wrapped"][0].id
             if wrapped not in wrappers or wrapper.start_byte < wrappers[wrapped].start_byte:
                 wrappers[wrapped] = wrapper
-        for kind in ("class", "function", "scope"):
+        for kind in ("class", "function", "scope", "space"):
             for node in captures.get(kind, ()):
-                name = _name(source, captures["name"][0]) if "name" in captures else "default"
-                owner = text_of(source, captures["owner"][0]) if "owner" in captures else ""
-                found[node.id] = _Found(kind, node, name, _plain_owner(owner), captures.get("body", [None])[0])
+                owner, name = plain_name(language, text_of(source, captures["name"][0])) if "name" in captures else ("", "default")
+                if "owner" in captures:
+                    owner = _plain_owner(text_of(source, captures["owner"][0]))
+                found[node.id] = _Found(kind, node, name, owner, captures.get("body", [None])[0])
     for item in found.values():
         around = wrappers.get(item.node.id)
         while around is not None:
@@ -216,11 +224,6 @@ _GAP = re.compile(rb"\s*")
 _DOC_OPENING = re.compile(r"^(?:/\*\*+|[a-zA-Z]{0,2}(?:\"\"\"|'''|\"|'))")
 _DOC_CLOSING = re.compile(r"(?:\*+/|\"\"\"|'''|\"|')$")
 _DOC_MARGIN = re.compile(r"^\s*\*(?:\s|$)")
-
-
-def _name(source: bytes, node: Node) -> str:
-    text = "".join(text_of(source, node).split()).strip("'\"")
-    return text[:MAX_NAME_CHARS] or "default"
 
 
 def text_of(source: bytes, node: Node) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from backstory.errors import StorageError
 from backstory.graph.outline import Definition
-from backstory.graph.parse import Import, Parse, Reference, Typed
+from backstory.graph.parse import Base, Import, Parse, Reference, Typed
 from backstory.graph.types import Span
 
 LEVEL = 3  # of zlib: a third larger than level 9 and several times faster
@@ -26,6 +26,9 @@ def pack(parse: Parse) -> bytes:
         "imports": parse.imports,
         "typed": parse.typed,
         "exports": parse.exports,
+        "bases": parse.bases,
+        "packages": parse.packages,
+        "hidden": parse.hidden,
     }
     return join_sections([_compressed(outline), _compressed(_words_out(parse.own_words))])
 
@@ -46,6 +49,9 @@ def unpack(payload: bytes, *, words: bool = True) -> Parse:
             imports=tuple(map(Import._make, outline["imports"])),
             typed=tuple(map(Typed._make, outline["typed"])),
             exports=outline["exports"],
+            bases=tuple(map(Base._make, outline["bases"])),
+            packages=tuple(outline["packages"]),
+            hidden=tuple(outline["hidden"]),
             own_words=_words_in(json.loads(zlib.decompress(second))) if words else (),
         )
     except (ValueError, KeyError, TypeError, zlib.error) as error:

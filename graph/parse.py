@@ -9,12 +9,18 @@ size, depth and effort are bounded; where the syntax is broken, what could be pa
 
 Captures of the structure query:
   @class @function   a definition; with @name, @body, and @owner for `Owner.name = ...`; without @name it is called "default"
-  @scope             gives names below it a prefix without being a symbol (an object literal)
+  @scope             gives names below it a prefix without being a symbol, and holds them as a class does (an object literal, `impl`)
+  @space             the same, but holds them as a file does (a namespace)
+  @hidden            a definition that no other file can name
   @wrapper @wrapped  the definition's span grows to the wrapper (decorators, `export`)
   @doc               documentation, inside the definition or right before it (a rule of the language)
-  @import            with .module, .name, .alias, .star, .default;   @export with .local, .name, .same
-  @typed @type       a variable and the class its value is made by; @typed.own for a member of the class
-Captures of the names query: @call, @call.member, @name, @member, @base, and @skip for a name that is bound here rather than used.
+  @import            with .module (its parts, when there are several), .name, .alias, .star, .default;   @export with .local, .name, .same
+  @package           the package the file says it belongs to
+  @typed @type       a variable and the type written for it; @typed.own for a member of the class, @returns for what a function gives
+  @made              instead of @type: what is called to make the variable's value
+Captures of the names query: @call (a bare name), @call.member (an expression that ends with the name), @call.named (one with the name as a
+field), @base, @name and @member (kept when what they begin with is defined, imported or bound here), @use and @use.member (always kept), and
+@skip for a name that is bound here rather than used.
 """
 
 import re
@@ -30,7 +36,8 @@ from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Query, QueryCursor
 
 from backstory.graph.languages import Language, compiled
-from backstory.graph.outline import MAX_NAME_CHARS, SIMPLE_NAME, Captures, Definition, Outline, text_between, text_of
+from backstory.graph.outline import Captures, Definition, Outline, text_between, text_of
+from backstory.graph.spelling import MAX_NAME_CHARS, SIMPLE_NAME, plain_path, plain_type, split_member
 from backstory.graph.words import count_words, tokens
 
 MAX_FILE_BYTES = 1_000_000  # larger source files are generated or vendored; git hosts stop rendering there as well
@@ -43,13 +50,13 @@ MAX_DEPTH = 500  # of syntax nodes; code written by people stays below 100, and 
 MAX_MEMBER_BYTES = 200  # of `receiver.name`; a longer receiver is no simple one
 
 
-ReferenceKind = Literal["call", "name", "inherit"]
+ReferenceKind = Literal["call", "name"]
 
 
 class Reference(NamedTuple):
     """A use of a name, once for each owner, receiver and kind; in order of first use.
 
-    receiver: "" for a bare name, dotted text when it is simple (`self`, `module.part`, `super()`), None for any other expression.
+    receiver: "" for a bare name, dotted text when it is simple (`self`, `module.part`, `shop().till`), None for any other expression.
     line: of the first use. owner: index of the innermost definition around it, or WHOLE_FILE. uses: how often in all.
     """
 
@@ -75,12 +82,27 @@ class Import(NamedTuple):
     line: int
 
 
+class Base(NamedTuple):
+    """A class named as a base. scope: the class that says so, which for `impl Base for scope` may be one of another file. receiver: as in Reference."""
+
+    scope: str
+    receiver: str
+    name: str
+    line: int
+
+
 class Typed(NamedTuple):
-    """A variable whose class is written: `name = type(...)` or `name: type`. owner: as in Reference."""
+    """A variable whose class can be told: `name: type`, or `name = type` where type ends with `()` or is a class.
+
+    name: dotted for a member; RETURNS for what the owner gives when called. owner: as in Reference.
+    """
 
     name: str
     type: str
     owner: int
+
+
+RETURNS = "()"
 
 
 @dataclass(frozen=True)
@@ -88,6 +110,7 @@ class Parse:
     """What one file holds. skipped: why it was not parsed, else ""; all else is empty then.
 
     definitions: in order of position, outer before inner. exports: public name -> local name, where they differ or are said.
+    packages: those the file says it belongs to. hidden: qualnames no other file can name.
     own_words: search words outside all definitions first, then those of each definition without the ones nested in it. Empty when the words
     were not loaded.
     """
@@ -99,6 +122,9 @@ class Parse:
     imports: Sequence[Import] = ()
     typed: Sequence[Typed] = ()
     exports: Mapping[str, str] = field(default_factory=dict)
+    bases: Sequence[Base] = ()
+    packages: Sequence[str] = ()
+    hidden: Sequence[str] = ()
     own_words: Sequence[Mapping[str, int]] = ()
 
     @property
@@ -129,8 +155,11 @@ def parse_blob(language: Language, source: bytes) -> Parse:
         definitions=outline.definitions(matches),
         references=_references(language, source, captures, outline, known),
         imports=imports,
-        typed=_typed(source, matches, outline, known),
+        typed=_typed(language, source, matches, outline, known),
         exports=_exports(source, matches),
+        bases=_bases(language, source, captures, outline),
+        packages=_packages(language, source, matches),
+        hidden=outline.hidden(matches),
         own_words=_own_words(language, source, outline),
     )
 
@@ -204,8 +233,10 @@ def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> 
         if "import.module" not in captures:
             continue
         node = captures["import.module"][0]
-        module = "".join(text_of(source, node).split())
+        module = ".".join("".join(text_of(source, part).split()) for part in captures["import.module"])
         level = len(module) - len(module.lstrip(".")) if language.modules == "dotted" else 0
+        if language.modules == "packages":
+            module = re.sub(language.joints, ".", module)
         name = text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
         if "import.star" in captures:
             name = "*"
@@ -246,34 +277,68 @@ def _exports(source: bytes, matches: Sequence[Captures]) -> dict[str, str]:
     return exports
 
 
-def _typed(source: bytes, matches: Sequence[Captures], outline: Outline, known: set[str]) -> tuple[Typed, ...]:
-    """Return the variables whose class may be one this repository defines: the class is defined or imported here."""
+def _packages(language: Language, source: bytes, matches: Sequence[Captures]) -> tuple[str, ...]:
+    names = (text_of(source, captures["package"][0]) for captures in matches if "package" in captures)
+    return tuple(dict.fromkeys(re.sub(rf"\s*(?:{language.joints})\s*", ".", name) for name in names))
+
+
+def _typed(language: Language, source: bytes, matches: Sequence[Captures], outline: Outline, known: set[str]) -> tuple[Typed, ...]:
+    """Return the variables whose class may be one this repository defines.
+
+    Where names come by imports alone, the type begins with what is defined or imported here, with the object itself, or with such a variable.
+    """
     found: dict[Typed, None] = {}
     for captures in matches:
-        if "type" not in captures:
+        if "type" in captures:
+            kind = plain_type(language, text_of(source, captures["type"][0]))
+        elif "made" in captures:
+            kind = plain_path(language, text_of(source, captures["made"][0]))
+            kind = kind if kind is None or kind.endswith("()") else f"{kind}()"
+        else:
             continue
-        kind = text_of(source, captures["type"][0])
-        if kind.partition(".")[0] not in known or not SIMPLE_NAME.fullmatch(kind):
+        if kind is None:
             continue
-        own = "typed.own" in captures
-        node = captures["typed.own" if own else "typed"][0]
-        name = text_of(source, node)
-        if SIMPLE_NAME.fullmatch(name):
-            found[Typed(f"this.{name}" if own else name, kind, outline.owner_at(node.start_byte))] = None
+        for capture, prefix in _TYPED_CAPTURES:
+            for node in captures.get(capture, ()):
+                name = RETURNS if capture == "returns" else plain_path(language, text_of(source, node)) or ""
+                if name == RETURNS or SIMPLE_NAME.fullmatch(name):
+                    found[Typed(f"{prefix}{name}", kind, outline.owner_at(node.start_byte))] = None
+    if language.shares_names:
+        return tuple(found)
+    roots = known | language.own
+    waiting, kept = list(found), set[Typed]()
+    while new := [row for row in waiting if _root(row.type) in roots]:
+        kept.update(new)
+        roots |= {row.name for row in new}
+        waiting = [row for row in waiting if row not in kept]
+    return tuple(row for row in found if row in kept)
+
+
+# A member of the class is stored as one of the object itself, whatever the language calls that.
+_TYPED_CAPTURES = (("typed", ""), ("typed.own", "."), ("returns", ""))
+
+
+def _root(dotted: str) -> str:
+    return dotted.partition(".")[0].removesuffix("()")
+
+
+def _bases(language: Language, source: bytes, captures: Captures, outline: Outline) -> tuple[Base, ...]:
+    """Return the bases of all classes, in order of position; a base that is an expression is none."""
+    found: dict[Base, None] = {}
+    for node in sorted(captures.get("base", ()), key=lambda node: node.start_byte):
+        receiver, name = split_member(language, text_of(source, node))
+        if receiver is not None:
+            found[Base(outline.scope_at(node.start_byte), receiver, name, node.start_point.row + 1)] = None
     return tuple(found)
 
 
 # --- references -----------------------------------------------------------------------------------------------------------------------
 
-_RECEIVER = re.compile(r"(?:super\(\)|super|[\w$#]+)(?:\.[\w$#]+)*")
-# `super(Base, self).method` reaches what `super().method` does.
-_OLD_SUPER = re.compile(r"super\([\w.]+,\s*\w+\)")
-
 
 def _references(language: Language, source: bytes, captures: Captures, outline: Outline, known: set[str]) -> tuple[Reference, ...]:
     """Return the uses of names that could lead somewhere.
 
-    All calls and bases are kept. A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is,
+    All calls are kept. A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is,
     or when it belongs to the object itself: a mention is resolved by scope or not at all.
     """
     found: dict[tuple[ReferenceKind, str, str | None, int], list[int]] = {}
@@ -290,57 +355,57 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
             entry[1] += 1
 
     taken = {node.start_byte for node in captures.get("skip", ())}
-    members = set()
+    ends: set[int] = set()  # of member expressions: no two end at the same byte, as each ends with its own member's name
     for node in captures.get("base", ()):
-        receiver, name = _split_member(source, node)
-        add("inherit", node, name, receiver)
         taken.add(node.start_byte)
-        members.add(node.end_byte)
+        ends.add(node.end_byte)
     for node in captures.get("call", ()):
         add("call", node, text_of(source, node)[:MAX_NAME_CHARS], "")
         taken.add(node.start_byte)
     for node in captures.get("call.member", ()):
-        receiver, name = _split_member(source, node)
+        receiver, name = _split(language, source, node.start_byte, node.end_byte)
         add("call", node, name, receiver)
-        members.add(node.end_byte)
+        ends.add(node.end_byte)
+    for node in captures.get("call.named", ()):
+        named = node.child_by_field_name("name") or node.child_by_field_name("method")
+        if named is not None:
+            receiver, name = _split(language, source, node.start_byte, named.end_byte)
+            add("call", node, name, receiver)
+            ends.add(named.end_byte)
+            taken.add(named.start_byte)
+    for node in captures.get("use.member", ()):
+        if node.end_byte not in ends:
+            receiver, name = _split(language, source, node.start_byte, node.end_byte)
+            if receiver is not None:
+                add("name", node, name, receiver)
+        ends.add(node.end_byte)
+        taken.add(node.start_byte)
     for node in captures.get("member", ()):
-        # No two member expressions end at the same byte, as each ends with its own member's name.
-        if node.end_byte in members:
+        if node.end_byte in ends:
             taken.add(node.start_byte)
             continue
-        receiver, name = _split_member(source, node)
-        if receiver is not None:
-            first = receiver.partition(".")[0]
-            if first in known or receiver in language.own:
-                add("name", node, name, receiver)
-                taken.add(node.start_byte)
-    every = "*" in known  # what a star import binds is known only where it is resolved
-    for node in captures.get("name", ()):
-        start = node.start_byte
-        name = source[start : node.end_byte].decode("utf-8", "replace")
-        if (name in known or every) and start not in taken:
-            add("name", node, name, "")
+        receiver, name = _split(language, source, node.start_byte, node.end_byte)
+        if receiver is not None and (_root(receiver) in known or receiver in language.own):
+            add("name", node, name, receiver)
+            taken.add(node.start_byte)
+    every = "*" in known and not language.shares_names  # what a star import binds is known only where it is resolved
+    for capture in ("name", "use"):
+        for node in captures.get(capture, ()):
+            start = node.start_byte
+            if start in taken or node.end_byte in ends:
+                continue
+            name = source[start : node.end_byte].decode("utf-8", "replace")
+            if capture == "use" or name in known or every:
+                add("name", node, name, "")
     rows = [Reference(*key, line, uses) for key, (line, uses) in found.items()]
     return tuple(sorted(rows, key=lambda row: (row.line, row.owner, row.kind, row.receiver or "", row.name, row.receiver is None)))
 
 
-def _split_member(source: bytes, node: Node) -> tuple[str | None, str]:
-    """Return (receiver, name) of a member expression or a bare name; the receiver is None unless it is simple."""
-    cut = max(node.start_byte, node.end_byte - MAX_MEMBER_BYTES)  # a chain of calls can be as long as the file
-    before, _, name = text_between(source, cut, node.end_byte).rpartition(".")
-    name = name.strip()
-    if len(name) > MAX_NAME_CHARS:
-        return None, name[:MAX_NAME_CHARS]
-    if cut > node.start_byte:
-        return None, name
-    if not before:
-        return "", name
-    before = before.removesuffix("?").replace("?.", ".")
-    if _RECEIVER.fullmatch(before):
-        return before, name
-    if _OLD_SUPER.fullmatch(before):
-        return "super()", name
-    return None, name
+def _split(language: Language, source: bytes, start: int, end: int) -> tuple[str | None, str]:
+    """Return (receiver, name) of the member expression between two bytes; the receiver is None unless it is simple."""
+    cut = max(start, end - MAX_MEMBER_BYTES)  # a chain of calls can be as long as the file
+    receiver, name = split_member(language, text_between(source, cut, end))
+    return (receiver if cut == start else None), name
 
 
 # --- words -------------------------------------------------------------------------------------------------------------------

@@ -1,31 +1,25 @@
 """What a name means where it stands.
 
-One table per file is built once: what is defined in each scope, what imports bind, which variables have a written class. A name is then looked up
-the way the language does it: enclosing scopes, the module, its imports, followed through re-exports; `self.name` in the class and its bases; a
-dotted receiver part by part. The answer is a tuple of places, because conditional definitions, overloads and like-named modules are real: the
-caller shares its belief among them. Control flow and values are not followed.
+One table per file is built once: what is defined in each scope, what imports bind, which variables have a class that can be told. A name is then
+looked up the way the language does it: enclosing scopes, the module, its imports, followed through re-exports, the names its package shares
+(`backstory.graph.spaces`); `self.name` in the class and its bases; a dotted receiver part by part, through what functions are said to return. The
+answer is a tuple of places, because conditional definitions, overloads and like-named modules are real: the caller shares its belief among them.
+Control flow and values are not followed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstory.graph.languages import Language, language_named
-from backstory.graph.modules import Modules
+from backstory.graph.modules import Modules, nearest
 from backstory.graph.outline import WHOLE_FILE
-from backstory.graph.parse import Import, Parse, bound_name
-from backstory.graph.types import RepoPath
+from backstory.graph.parse import RETURNS, Base, Import, Parse, bound_name
+from backstory.graph.spaces import Place, Spaces, table_of
+from backstory.graph.types import RepoPath, SymbolKind
 
-MAX_HOPS = 16  # files a name may be re-exported through; real chains have two or three, cycles have no end
+MAX_HOPS = 16  # files a name may be re-exported through, or variables a type may be passed on by; real chains have two or three
 MAX_BASES = 200  # classes in one class's ancestry that are looked at
-SUPER = ("super()", "super")
-
-
-class Place(NamedTuple):
-    """A definition in a file, or the whole module when qualname is ""."""
-
-    path: RepoPath
-    qualname: str
 
 
 class Meaning(NamedTuple):
@@ -46,22 +40,30 @@ EXTERNAL = Meaning((), "external", True)
 
 @dataclass
 class FileScope:
-    """The visible names of one file. members: scope -> name -> qualnames; scopes: qualname -> the scope it is defined in."""
+    """The visible names of one file.
+
+    members: scope -> name -> qualnames; scopes: qualname -> the scope it is defined in; typed: (scope, variable) -> type, where a member of a
+    class is written `.name` and what a function gives RETURNS.
+    """
 
     path: RepoPath
     language: Language
     parse: Parse
     members: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     scopes: dict[str, str] = field(default_factory=dict)
-    classes: set[str] = field(default_factory=set)
+    kinds: dict[str, SymbolKind] = field(default_factory=dict)
     bound: dict[str, list[Import]] = field(default_factory=dict)
     stars: list[Import] = field(default_factory=list)
     typed: dict[tuple[str, str], str] = field(default_factory=dict)
-    bases: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    bases: dict[str, list[Base]] = field(default_factory=dict)
 
     def owner(self, index: int) -> str:
         """Return the qualname of a reference's owner, "" for the whole file."""
         return "" if index == WHOLE_FILE else self.parse.definitions[index].qualname
+
+    def is_class(self, scope: str) -> bool:
+        """Return whether a scope is a class of this file."""
+        return self.kinds.get(scope) == "class"
 
     def enclosing(self, scope: str) -> Iterable[str]:
         """Yield `scope` and the scopes around it, innermost first, the file's own ("") last."""
@@ -73,9 +75,9 @@ class FileScope:
     def enclosing_class(self, scope: str) -> str | None:
         """Return the innermost class around a scope, itself included; a scope that holds members stands in for one."""
         for around in self.enclosing(scope):
-            if around in self.classes:
+            if around and (around not in self.kinds or self.kinds[around] == "class"):
                 return around
-        return self.scopes.get(scope) or None  # `api.get` and `Constructor.prototype.get` have an owner that is no class
+        return self.scopes.get(scope) or None  # `Constructor.prototype.get` has an owner that is no class
 
 
 def file_scope(path: RepoPath, parse: Parse) -> FileScope:
@@ -86,26 +88,24 @@ def file_scope(path: RepoPath, parse: Parse) -> FileScope:
         named = scope.members.setdefault(definition.scope, {})
         named[definition.name] = (*named.get(definition.name, ()), definition.qualname)
         scope.scopes[definition.qualname] = definition.scope
-        if definition.kind == "class":
-            scope.classes.add(definition.qualname)
+        scope.kinds[definition.qualname] = definition.kind
     for binding in parse.imports:
         if binding.name == "*":
             scope.stars.append(binding)
         name = bound_name(language, binding)
         if name:
             scope.bound.setdefault(name, []).append(binding)
-        if binding.name is None and binding.alias is None and "." in binding.module:
+        if language.modules == "dotted" and binding.name is None and binding.alias is None and "." in binding.module:
             scope.bound.setdefault(binding.module, []).append(binding)
     for typed in parse.typed:
         owner = scope.owner(typed.owner)
         first, _, rest = typed.name.partition(".")
-        if rest and first in language.own:
+        if rest and (not first or first in language.own):
             scope.typed[scope.enclosing_class(owner) or "", f".{rest}"] = typed.type
         elif not rest:
             scope.typed[owner, typed.name] = typed.type
-    for reference in parse.references:
-        if reference.kind == "inherit" and reference.receiver is not None:
-            scope.bases.setdefault(scope.owner(reference.owner), []).append((reference.receiver, reference.name))
+    for base in parse.bases:
+        scope.bases.setdefault(base.scope, []).append(base)
     return scope
 
 
@@ -115,91 +115,164 @@ class Names:
     def __init__(self, files: Mapping[RepoPath, Parse]) -> None:
         self.files = {path: file_scope(path, parse) for path, parse in files.items()}
         self.modules = Modules(files)
+        self.spaces = Spaces(files, self.modules)
         self._exported: dict[tuple[RepoPath, str], tuple[Place, ...]] = {}
         self._bases: dict[Place, tuple[Place, ...]] = {}
         self._ancestry: dict[Place, tuple[Place, ...]] = {}
-        self._depth = 0  # of bases that are members of classes whose bases are ..., each found through the one before
+        self._depth = 0  # of bases that are members of classes whose bases are ..., and of types told by other types, each found through the one before
 
     # --- names ------------------------------------------------------------------------------------------------------------------------
 
     def lookup(self, file: FileScope, scope: str, name: str) -> Meaning:
-        """Return what a bare name means in a scope. A class's members are visible bare only in its own body."""
+        """Return what a bare name means in a scope. Where a language has it so, a class's members are visible bare only in its own body."""
+        bare = file.language.bare_members
         for around in file.enclosing(scope):
-            if around != scope and around in file.classes:
+            if around != scope and not bare and file.is_class(around):
                 continue
+            if bare and file.is_class(around) and _last(around) == name:
+                continue  # the class, not its constructor
             found = file.members.get(around, {}).get(name)
             if found:
                 return Meaning(tuple(Place(file.path, qualname) for qualname in found), "same file", True)
+            if bare and file.is_class(around):
+                inherited = self.inherited(Place(file.path, around), name)
+                if inherited:
+                    return Meaning(inherited, "self", True)
         if name in file.bound:
             return self._meaning_of_imports(file, file.bound[name])
         if name in file.members:  # an object literal's name
             return Meaning((Place(file.path, name),), "same file", True)
+        for home in self.spaces.homes(file.path):
+            shared = self._shared(file, home, name)
+            if shared:
+                return Meaning(shared, "same package", True)
         places = self._from_stars(file, name, 0)
         return Meaning(places, "star import", True) if places else UNKNOWN
 
     def value(self, file: FileScope, scope: str, receiver: str) -> Meaning:
-        """Return what a simple dotted expression evaluates to: modules, classes, or the class of an object."""
-        first, _, rest = receiver.partition(".")
+        """Return what a dotted expression evaluates to: modules, classes, or the class of an object."""
+        parts = receiver.split(".")
+        first, rest = parts[0], parts[1:]
         if first in file.language.own:
             around = file.enclosing_class(scope)
             if around is None:
                 return UNKNOWN
-            here = Meaning((Place(file.path, around),), "self", True)
-            return self._walk(here, rest.split("."), file.path) if rest else here
-        kind = next((file.typed[around, first] for around in file.enclosing(scope) if (around, first) in file.typed), None)
+            return self._walk(Meaning((Place(file.path, around),), "self", True), rest)
+        if first.endswith("()"):
+            return self._walk(self._called(self.class_named(file, scope, first.removesuffix("()"))), rest)
+        kind = self._type_of(file, scope, first)
         if kind is not None:
-            places = self.class_named(file, scope, kind).places
-            meaning = Meaning(places, f"type of {first}", bool(places))
-            return self._walk(meaning, rest.split("."), file.path) if rest else meaning
+            return self._walk(kind, rest)
         return self.class_named(file, scope, receiver)
 
     def class_named(self, file: FileScope, scope: str, dotted: str) -> Meaning:
         """Return what a dotted name means when no variable is involved."""
         parts = dotted.split(".")
-        for size in range(len(parts), 1, -1):
-            bound = file.bound.get(".".join(parts[:size]))
-            if bound is not None:
-                places = tuple(place for one in bound for place in self._module_places(file, one))
-                if places:
-                    return self._walk(Meaning(places, "import", True), parts[size:], file.path)
-        return self._walk(self.lookup(file, scope, parts[0]), parts[1:], file.path)
+        if file.language.modules == "dotted":
+            for size in range(len(parts), 1, -1):
+                bound = file.bound.get(".".join(parts[:size]))
+                if bound is not None:
+                    places = tuple(place for one in bound for place in self._module_places(file, one))
+                    if places:
+                        return self._walk(Meaning(places, "import", True), parts[size:])
+        meaning = self.lookup(file, scope, parts[0])
+        if meaning.is_bound or not file.language.shares_names or len(parts) == 1:
+            return self._walk(meaning, parts[1:])
+        places = self._absolute(file, dotted)
+        return Meaning(places, "full name", True) if places else UNKNOWN
 
     def members(self, place: Place, name: str) -> tuple[Place, ...]:
-        """Return what `place.name` is: an export of a module, or a member of a class or of its nearest base that has it."""
+        """Return what `place.name` is: an export of a module, a name of a space, or a member of a class or of its nearest base that has it."""
+        if place.is_space:
+            return self.spaces.members(place, name)
         if not place.qualname:
             return self.exported(place.path, name)
-        for around in self.ancestry(place):
-            found = self.files[around.path].members.get(around.qualname, {}).get(name)
-            if found:
-                return tuple(Place(around.path, qualname) for qualname in found)
-        return ()
+        return self._member_of(self.ancestry(place), name)
 
     def inherited(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return what `super().name` is in the class `place`."""
-        for around in self.ancestry(place)[1:]:
+        return self._member_of(self.ancestry(place)[1:], name)
+
+    def _member_of(self, classes: Sequence[Place], name: str) -> tuple[Place, ...]:
+        for around in classes:
             found = self.files[around.path].members.get(around.qualname, {}).get(name)
             if found:
                 return tuple(Place(around.path, qualname) for qualname in found)
         return ()
 
-    def _walk(self, meaning: Meaning, parts: Iterable[str], path: RepoPath) -> Meaning:
-        """Follow `.part.part` from a meaning."""
+    def _walk(self, meaning: Meaning, parts: Iterable[str]) -> Meaning:
+        """Follow `.part.called()` from a meaning."""
         places = meaning.places
         for part in parts:
-            places = _unique(found for place in places for found in self._attribute(place, part))
+            name = part.removesuffix("()")
+            places = _unique(found for place in places for found in self._attribute(place, name))
+            if name != part:
+                places = self._results(places)
         return Meaning(places, meaning.how, meaning.is_bound)
 
     def _attribute(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return the members a name has, or the class of the object kept under it."""
         found = self.members(place, name)
-        if found or not place.qualname:
+        if found or not place.qualname or place.is_space:
             return found
+        return self._kept_under(place, name)
+
+    # --- types ------------------------------------------------------------------------------------------------------------------------
+
+    def _type_of(self, file: FileScope, scope: str, name: str) -> Meaning | None:
+        """Return what the variable `name` holds in a scope, None when no type is known for such a variable."""
+        for around in file.enclosing(scope):
+            kind = file.typed.get((around, name))
+            if kind is not None:
+                meaning = self._instance(file, scope, kind)
+                known = meaning.is_bound or not file.language.guesses  # a written type that is not here is elsewhere
+                return Meaning(meaning.places, f"type of {name}", known)
+            if file.language.bare_members and file.is_class(around):
+                places = self._kept_under(Place(file.path, around), name)
+                if places:
+                    return Meaning(places, f"type of {name}", True)
+        return None
+
+    def _instance(self, file: FileScope, scope: str, kind: str) -> Meaning:
+        """Return the class that a type written in a scope means: what is called gives what it is said to return."""
+        if self._depth >= MAX_HOPS:  # `node = node.next()` tells of itself
+            return UNKNOWN
+        self._depth += 1
+        try:
+            if kind.endswith("()"):
+                return self.value(file, scope, kind)
+            return self._called(self.class_named(file, scope, kind))
+        finally:
+            self._depth -= 1
+
+    def _kept_under(self, place: Place, name: str) -> tuple[Place, ...]:
+        """Return the class of the object a class, or a base of it, keeps under a name."""
         for around in self.ancestry(place):
             file = self.files[around.path]
             kind = file.typed.get((around.qualname, f".{name}"))
             if kind is not None:
-                return self.class_named(file, around.qualname, kind).places
+                return self._instance(file, around.qualname, kind).places
         return ()
+
+    def _called(self, meaning: Meaning) -> Meaning:
+        """Return what calling a meaning gives; nothing is known of it where a function does not say what it returns."""
+        results = self._results(meaning.places)
+        return meaning._replace(places=results) if results or not meaning.places else UNKNOWN
+
+    def _results(self, places: Iterable[Place]) -> tuple[Place, ...]:
+        """Return what calling each place gives: a class gives an object of itself, a function what it is said to return."""
+        found: list[Place] = []
+        for place in places:
+            file = self.files.get(place.path)
+            if file is None or not place.qualname or file.kinds.get(place.qualname, "class") == "class":
+                found.append(place)
+                continue
+            kind = file.typed.get((place.qualname, RETURNS))
+            if kind is not None and kind in file.language.own:
+                kind = file.enclosing_class(place.qualname)
+            if kind is not None:
+                found += self._instance(file, file.scopes.get(place.qualname, ""), kind).places
+        return _unique(found)
 
     # --- classes ----------------------------------------------------------------------------------------------------------------------
 
@@ -210,10 +283,10 @@ class Names:
             self._bases[place] = ()  # a class among its own bases ends here
             file = self.files[place.path]
             found = []
-            for receiver, name in file.bases.get(place.qualname, ()):
+            for base in file.bases.get(place.qualname, ()):
                 outside = file.scopes.get(place.qualname, "")
-                meaning = self.class_named(file, outside, f"{receiver}.{name}" if receiver else name)
-                found += [base for base in map(self._default, meaning.places) if base is not None and base != place]
+                meaning = self.class_named(file, outside, f"{base.receiver}.{base.name}" if base.receiver else base.name)
+                found += [other for other in map(self._default, meaning.places) if other is not None and other != place]
             self._bases[place] = _unique(found)
             self._depth -= 1
         return self._bases.get(place, ())
@@ -233,9 +306,35 @@ class Names:
 
     def _default(self, place: Place) -> Place | None:
         """Return the default export where a whole module stands for a value (`const Base = require(...)`)."""
+        if place.is_space:
+            return None
         if place.qualname:
             return place
         return next((found for found in self.exported(place.path, "default") if found.qualname), None)
+
+    # --- spaces -----------------------------------------------------------------------------------------------------------------------
+
+    def _shared(self, file: FileScope, space: Place, name: str) -> tuple[Place, ...]:
+        """Return what a name of a space means in a file: of several definitions those nearest to it."""
+        places = self.spaces.members(space, name)
+        if len(places) < 2:
+            return places
+        near = set(nearest(file.path, {place.path for place in places}))
+        return tuple(place for place in places if place.path in near)
+
+    def _absolute(self, file: FileScope, dotted: str) -> tuple[Place, ...]:
+        """Return what a full dotted name, as an import gives it, means in a file."""
+        table = table_of(file.language)
+        for space, rest in self.modules.spaces(file.language, file.path, dotted):
+            places: tuple[Place, ...] = (Place(table, space),)
+            for part in rest:
+                places = _unique(found for place in places for found in self._in_file(file, place, part))
+            if places:
+                return places
+        return ()
+
+    def _in_file(self, file: FileScope, place: Place, name: str) -> tuple[Place, ...]:
+        return self._shared(file, place, name) if place.is_space else self._attribute(place, name)
 
     # --- imports ----------------------------------------------------------------------------------------------------------------------
 
@@ -262,7 +361,10 @@ class Names:
         return found
 
     def imported(self, file: FileScope, binding: Import, hops: int = 0) -> tuple[Place, ...]:
-        """Return what the name bound by an import is."""
+        """Return what the name bound by an import is; for a star import of a space, the space."""
+        if file.language.shares_names:
+            named = binding.name if binding.name != "*" else None
+            return self._absolute(file, f"{binding.module}.{named}" if named else binding.module)
         if binding.name is None:
             return self._module_places(file, binding)
         if binding.name == "*":
@@ -290,14 +392,21 @@ class Names:
 
     def _from_stars(self, file: FileScope, name: str, hops: int) -> tuple[Place, ...]:
         for star in file.stars:
-            for target in self.modules.targets(file.language, file.path, star.module, star.level):
-                found = self.exported(target, name, hops + 1)
+            for found in self._from_star(file, star, name, hops):
                 if found:
                     return found
         return ()
 
+    def _from_star(self, file: FileScope, star: Import, name: str, hops: int) -> Iterator[tuple[Place, ...]]:
+        if file.language.shares_names:
+            for place in self.imported(file, star):
+                yield self._in_file(file, place, name)
+            return
+        for target in self.modules.targets(file.language, file.path, star.module, star.level):
+            yield self.exported(target, name, hops + 1)
+
     def _meaning_of_imports(self, file: FileScope, bindings: list[Import]) -> Meaning:
-        places = []
+        places: list[Place] = []
         for binding in bindings:
             if binding.name is None and binding.alias is None and file.language.modules == "dotted":
                 top = binding.module.partition(".")[0]  # `import a.b` makes `a` visible
@@ -305,6 +414,10 @@ class Names:
             else:
                 places += self.imported(file, binding)
         return Meaning(_unique(places), "import", True) if places else EXTERNAL
+
+
+def _last(qualname: str) -> str:
+    return qualname.rpartition(".")[2].partition("#")[0]
 
 
 def _unique(places: Iterable[Place]) -> tuple[Place, ...]:

@@ -6,9 +6,11 @@ import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from backstory.agent.budget import Budget
 from backstory.agent.runs import FixRequest, Outcome, fix
+from backstory.config import Language
 from repos import Repo
 
 CULPRIT = "total: count only what is dear"
@@ -48,7 +50,7 @@ def asked(root: Path, home: Path, **changes) -> FixRequest:
         prepare=False,
         check_timeout_s=60,
         exclude=(),
-        languages=("python", "javascript", "typescript"),
+        languages=get_args(Language),
         cache_dir=home / "cache",
         state_dir=home / "state",
         active_environment=Path(sys.prefix),

@@ -74,3 +74,5 @@
 (variable_declarator name: (identifier) @typed value: (new_expression constructor: [(identifier) (member_expression)] @type))
 (assignment_expression left: [(identifier) (member_expression)] @typed
   right: (new_expression constructor: [(identifier) (member_expression)] @type))
+(variable_declarator name: (identifier) @typed
+  value: [(call_expression function: (_) @made) (await_expression (call_expression function: (_) @made))])

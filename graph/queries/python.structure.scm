@@ -14,12 +14,10 @@
   name: (aliased_import name: (dotted_name) @import.name alias: (identifier) @import.alias)) @import
 (import_from_statement module_name: (_) @import.module (wildcard_import) @import.star) @import
 
-(assignment left: [(identifier) (attribute)] @typed right: (call function: [(identifier) (attribute)] @type))
-(assignment left: [(identifier) (attribute)] @typed type: (type [(identifier) (attribute)] @type))
-(typed_parameter . (identifier) @typed type: (type [(identifier) (attribute)] @type))
-(typed_parameter . (identifier) @typed type: (type (string (string_content) @type)))
-(typed_parameter . (identifier) @typed type: (type (binary_operator left: [(identifier) (attribute)] @type right: (none))))
-(typed_default_parameter name: (identifier) @typed type: (type [(identifier) (attribute)] @type))
-(typed_default_parameter name: (identifier) @typed type: (type (string (string_content) @type)))
-(typed_default_parameter name: (identifier) @typed type: (type (binary_operator left: [(identifier) (attribute)] @type right: (none))))
-(with_item value: (as_pattern (call function: [(identifier) (attribute)] @type) alias: (as_pattern_target (identifier) @typed)))
+(assignment left: [(identifier) (attribute)] @typed right: [(call function: (_) @made) (await (call function: (_) @made))])
+(assignment left: [(identifier) (attribute)] @typed type: (type) @type)
+(typed_parameter . (identifier) @typed type: (type) @type)
+(typed_default_parameter name: (identifier) @typed type: (type) @type)
+(function_definition name: (identifier) @returns return_type: (type) @type)
+(with_item value: (as_pattern (call function: (_) @made) alias: (as_pattern_target (identifier) @typed)))
+(class_definition body: (block (expression_statement (assignment left: (identifier) @typed.own type: (type) @type))))

@@ -17,11 +17,18 @@
 (import_statement (import_require_clause (identifier) @import.alias source: (string (string_fragment) @import.module))) @import
 (export_statement "=" (identifier) @export.local) @export
 
-(variable_declarator name: (identifier) @typed type: (type_annotation [(type_identifier) (nested_type_identifier)] @type))
-(variable_declarator name: (identifier) @typed type: (type_annotation (generic_type name: (_) @type)))
-(required_parameter pattern: (identifier) @typed type: (type_annotation [(type_identifier) (nested_type_identifier)] @type))
-(required_parameter pattern: (identifier) @typed type: (type_annotation (generic_type name: (_) @type)))
-(optional_parameter pattern: (identifier) @typed type: (type_annotation [(type_identifier) (nested_type_identifier)] @type))
-(public_field_definition name: (property_identifier) @typed.own type: (type_annotation [(type_identifier) (nested_type_identifier)] @type))
-(required_parameter (accessibility_modifier) pattern: (identifier) @typed.own
-  type: (type_annotation [(type_identifier) (nested_type_identifier)] @type))
+(variable_declarator name: (identifier) @typed type: (type_annotation (_) @type))
+(required_parameter pattern: (identifier) @typed type: (type_annotation (_) @type))
+(optional_parameter pattern: (identifier) @typed type: (type_annotation (_) @type))
+(public_field_definition name: [(property_identifier) (private_property_identifier)] @typed.own type: (type_annotation (_) @type))
+(public_field_definition name: [(property_identifier) (private_property_identifier)] @typed.own
+  value: (new_expression constructor: [(identifier) (member_expression)] @type))
+(property_signature name: (property_identifier) @typed.own type: (type_annotation (_) @type))
+(required_parameter (accessibility_modifier) pattern: (identifier) @typed.own type: (type_annotation (_) @type))
+(required_parameter "readonly" pattern: (identifier) @typed.own type: (type_annotation (_) @type))
+(function_declaration name: (identifier) @returns return_type: (type_annotation (_) @type))
+(function_signature name: (identifier) @returns return_type: (type_annotation (_) @type))
+(method_definition name: (_) @returns return_type: (type_annotation (_) @type))
+(method_signature name: (_) @returns return_type: (type_annotation (_) @type))
+(abstract_method_signature name: (_) @returns return_type: (type_annotation (_) @type))
+(variable_declarator name: (identifier) @returns value: (arrow_function return_type: (type_annotation (_) @type)))

@@ -2,12 +2,14 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backstory import config
+from backstory.config import Language
 from backstory.errors import UserError
 
 
@@ -62,7 +64,7 @@ def test_the_highest_layer_that_speaks_decides(speaking):
         ({"user": 'sandbox = "docker"\n'}, "expected one of auto, bwrap, none, got 'docker'"),
         ({"user": "budget_seconds = -1\n"}, "expected a number of seconds above 0"),
         ({"user": "attempts = true\n"}, "expected a whole number above 0"),
-        ({"user": 'languages = ["cobol"]\n'}, "expected some of python, javascript, typescript; not 'cobol'"),
+        ({"user": 'languages = ["cobol"]\n'}, f"expected some of {', '.join(get_args(Language))}; not 'cobol'"),
         ({"user": "x = = 1\n"}, "is not valid TOML"),
         ({"user": "zzz = 1\n"}, "unknown key 'zzz'"),
         ({"flags": {"attempts": 0}}, "--attempts: expected a whole number above 0, got 0"),

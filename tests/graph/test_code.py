@@ -101,7 +101,7 @@ def test_neighbours_go_out_and_in(past):
     """Out is what a node uses, in is what uses it; kinds narrow both; an unknown node has none."""
     code = past.view()
     out = code.neighbours("shop/view.py:show", ["calls"], "out")
-    assert [(edge.dst, edge.weight) for edge in out] == [("shop/cart.py:Cart", 1.0), ("shop/cart.py:Cart.sum", 0.25)]
+    assert [(edge.dst, edge.weight) for edge in out] == [("shop/cart.py:Cart", 1.0), ("shop/cart.py:Cart.sum", 1.0)]
     assert {edge.src for edge in code.neighbours("shop/cart.py:total", ["calls"], "in")} == {
         "shop/cart.py:Cart.sum",
         "tests/test_cart.py:test_total",

@@ -78,6 +78,32 @@ def test_imports_join_files_and_reach_through_reexports():
     assert not any("numpy" in dst for _, dst in found)
 
 
+JAVA = {
+    "a/src/Shop.java": "package shop;\npublic class Shop implements Open {\n  public void ring() {}\n}\n",
+    "a/src/Open.java": "package shop;\npublic interface Open {\n  void ring();\n}\n",
+    "a/src/Unused.java": "package shop;\nclass Unused {}\n",
+}
+
+
+def test_a_whole_package_is_imported_by_the_files_of_it_that_are_used():
+    """A star import joins the importer to those files whose names it uses; an import of a class to that one's file."""
+    files = {**JAVA, "b/Use.java": "package b;\nimport shop.*;\nclass Use { void f() { new Shop().ring(); } }\n"}
+    assert set(edges(files, "imports")) == {("b/Use.java", "a/src/Shop.java")}
+    files = {**JAVA, "b/Use.java": "package b;\nimport shop.Open;\nclass Use { Open open; }\n"}
+    assert set(edges(files, "imports")) == {("b/Use.java", "a/src/Open.java")}
+
+
+def test_a_package_that_two_folders_hold_is_meant_where_it_is_nearest():
+    """Two classes of one full name are told apart by the folders they share with the file that names them."""
+    files = {**JAVA, "b/src/Shop.java": "package shop;\npublic class Shop {}\n", "b/Use.java": "package shop;\nclass Use extends Shop {}\n"}
+    assert set(edges(files, "inherits")) == {("b/Use.java:Use", "b/src/Shop.java:Shop"), ("a/src/Shop.java:Shop", "a/src/Open.java:Open")}
+
+
+def test_interfaces_are_overridden_too():
+    """A method of a class overrides the one its interface declares, in a file of the same package."""
+    assert set(edges(JAVA, "overrides")) == {("a/src/Shop.java:Shop.ring", "a/src/Open.java:Open.ring")}
+
+
 def test_a_method_overrides_the_nearest_base_across_files():
     """Overriding is seen through imports, and skips a base that does not have the method."""
     files = {
@@ -95,7 +121,8 @@ def test_tests_are_joined_to_what_they_exercise():
     found = edges(files, "tests")
     assert found["tests/test_cart.py:test_sum", "src/shop/cart.py:Cart.sum"].weight == 1.0
     assert found["tests/test_cart.py", "src/shop/cart.py"].evidence == "named after it"
-    assert ("tests/test_cart.py:test_sum", "src/shop/cart.py:Cart.with_tax") not in found
+    assert ("tests/test_cart.py:test_sum", "src/shop/cart.py:Cart.with_tax") in found
+    assert ("tests/test_cart.py:test_guess", "src/shop/cart.py:Cart.with_tax") not in found
     assert not any("helpers" in dst for _, dst in found)
 
 

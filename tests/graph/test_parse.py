@@ -98,9 +98,8 @@ def test_references_say_who_uses_what_through_which_receiver():
     parse = read(PYTHON)
     names = [row.qualname for row in parse.definitions]
     found = {(row.kind, row.receiver, row.name, names[row.owner] if row.owner != WHOLE_FILE else "") for row in parse.references}
+    assert [tuple(base)[:3] for base in parse.bases] == [("Shop", "", "Base"), ("Shop", "mixins", "Mixin")]
     assert found >= {
-        ("inherit", "", "Base", "Shop"),
-        ("inherit", "mixins", "Mixin", "Shop"),
         ("call", "", "register", "Shop"),
         ("call", "self.door", "push", "Shop.open"),
         ("call", "", "build", "Shop.open"),
@@ -329,6 +328,14 @@ def test_languages_are_told_by_extension():
         ("latest/x.py", False),
         ("src/contest.js", False),
         ("src/testing.py", False),
+        ("src/CartTest.java", True),
+        ("src/CartIT.java", True),
+        ("src/TestCart.java", True),
+        ("src/Latest.java", False),
+        ("src/Testing.java", False),
+        ("app/src/androidTest/x.txt", True),
+        ("Shop.UnitTests/x.txt", True),
+        ("src/latest/x.java", False),
     ],
 )
 def test_test_files_are_told_by_path(path, expected):
