@@ -155,7 +155,7 @@ class _Walk:
     def __init__(self, follower: Follower, path: RepoPath, blob: Oid, span: Span, name: str) -> None:
         self.follower, self.path, self.is_symbol = follower, path, bool(name)
         self.at: dict[Oid, Place | None] = {}
-        self.names: dict[str, None] = {}
+        self.names: dict[str, bytes] = {}
         self.last: tuple[Oid, Place] | None = None
         self.waiting: list[tuple[int, int, FileChange]] = []
         self.queued: set[tuple[int, int]] = set()
@@ -234,7 +234,7 @@ class _Walk:
         self.looked += 1
         text = self._lines(was)
         removed = b"\n".join(line for hunk in hunks for line in text[old_lines(hunk).first - 1 : old_lines(hunk).last])
-        if not any(_last_part(name).encode() in removed for name in self.names):
+        if not any(mark in removed for mark in self.names.values()):
             return
         old = self._defined(was, change.was or change.path)
         if old is None:
@@ -279,16 +279,14 @@ class _Walk:
         """Note where the place is in a version, and what it looks like there."""
         if self.at.get(blob) is None:
             self.at[blob] = place
-        if place.name:
-            self.names.setdefault(place.name)
+        if place.name and place.name not in self.names:
+            self.names[place.name] = _definition_mark(place)
 
     def _find(self, blob: Oid, path: RepoPath) -> Place | None:
         """Return where the place is in a version: as reached from a later one, or found anew in one that a merge was made of."""
-        if blob in self.at:
-            return self.at[blob]
-        found = self._by_text(blob) or (self._defined(blob, path) if self.is_symbol else self._mapped(blob))
-        self.at[blob] = found
-        return found
+        if blob not in self.at:
+            self.at[blob] = self._by_text(blob) or self._by_difference(blob, path)
+        return self.at[blob]
 
     def _by_text(self, blob: Oid) -> Place | None:
         """Return the place where a version holds, exactly once, the lines of the last one known."""
@@ -307,26 +305,20 @@ class _Walk:
         rows = {row.qualname: row for row in self.follower.outlines.of(blob, path)}
         return next((self._cut(blob, rows[name].span, name) for name in self.names if name in rows), None)
 
-    def _mapped(self, blob: Oid) -> Place | None:
-        """Return where the lines of the last known version are in another one."""
-        if self.last is None:
+    def _by_difference(self, blob: Oid, path: RepoPath) -> Place | None:
+        """Return where the place is in a version by how that differs from the last one known, else by what is defined in it."""
+        if self.is_symbol and not any(mark in self._text(blob) for mark in self.names.values()):
             return None
-        known, place = self.last
-        hunks = self.follower.mirror.hunks(blob, known)
-        span = traced_back(hunks, place.span) if hunks is not None else None
-        return None if span is None else self._cut(blob, span, "")
+        hunks = self.follower.mirror.hunks(blob, self.last[0]) if self.last is not None else None
+        found = self._without_parsing(blob, hunks, self.last[1]) if self.last is not None and hunks is not None else None
+        return self._defined(blob, path) if found is None and self.is_symbol else found
 
     def _before(self, change: FileChange, hunks: Sequence[Hunk], here: Place) -> tuple[Place | None, float]:
         """Return where the place was before a change of its file, and the share of words that says so; None when it was not there."""
-        assert change.was_blob is not None
-        if not near(hunks, here.span):
-            return Place(shifted_back(hunks, here.span), here.name, here.body), 1.0
-        if not here.name:
-            return self._lines_before(change, hunks, here), 1.0
-        within = self._edited_within(change.was_blob, hunks, here)
-        if within is not None:
-            return within, 1.0
-        assert change.blob is not None
+        assert change.was_blob is not None and change.blob is not None
+        found = self._without_parsing(change.was_blob, hunks, here)
+        if found is not None or not here.name:
+            return found, 1.0
         olds = self.follower.outlines.of(change.was_blob, change.was or change.path)
         same = next((row for row in olds if row.qualname == here.name), None)
         if same is not None:
@@ -334,6 +326,12 @@ class _Walk:
         kept = {row.qualname for row in self.follower.outlines.of(change.blob, change.path)}
         best = self._most_alike(here, change.was_blob, (row for row in olds if row.qualname not in kept))
         return (None, 0.0) if best is None else (self._cut(change.was_blob, best[1].span, best[1].qualname), best[0])
+
+    def _without_parsing(self, old: Oid, hunks: Sequence[Hunk], here: Place) -> Place | None:
+        """Return where a place was in an older version that differs by `hunks`; None when it was not there or only parsing can tell."""
+        if not near(hunks, here.span):
+            return Place(shifted_back(hunks, here.span), here.name, here.body)
+        return self._edited_within(old, hunks, here) if here.name else self._lines_before(old, hunks, here)
 
     def _edited_within(self, blob: Oid, hunks: Sequence[Hunk], here: Place) -> Place | None:
         """Return where a symbol was when all that changed near it lies well inside it, which needs no parsing; None when it may not be so.
@@ -354,16 +352,15 @@ class _Walk:
         span = traced_back(hunks, here.span)
         return None if span is None else self._cut(blob, span, here.name)
 
-    def _lines_before(self, change: FileChange, hunks: Sequence[Hunk], here: Place) -> Place | None:
+    def _lines_before(self, blob: Oid, hunks: Sequence[Hunk], here: Place) -> Place | None:
         """Return the old lines that a span of lines stands for: what it grew from, or within one larger hunk those that read alike."""
-        assert change.was_blob is not None
         around = next((hunk for hunk in hunks if _holds(hunk, here.span)), None)
         if around is None:
             span = traced_back(hunks, here.span)
-            return None if span is None else self._cut(change.was_blob, span, "")
+            return None if span is None else self._cut(blob, span, "")
         if not around.old_count:
             return None
-        gone, old, new = old_lines(around), self._lines(change.was_blob), here.body.split(b"\n")
+        gone, old, new = old_lines(around), self._lines(blob), here.body.split(b"\n")
         candidates = [(number, _words(old[number - 1])) for number in range(gone.first, gone.last + 1)]
         ends: list[int] = []
         for line in sorted({here.span.first, here.span.last}):
@@ -372,7 +369,7 @@ class _Walk:
             share, _, number = max((_alike(words, other), -abs(number - expected), number) for number, other in candidates)
             if share >= SAME_LINE:
                 ends.append(number)
-        return self._cut(change.was_blob, Span(min(ends), max(ends)), "") if ends else None
+        return self._cut(blob, Span(min(ends), max(ends)), "") if ends else None
 
     # --- moves ----------------------------------------------------------------------------------------------------------------------------
 
@@ -509,6 +506,15 @@ def _find_run(lines: Sequence[bytes], wanted: Sequence[bytes]) -> int | None:
     return next(
         (at for at in range(len(lines) - len(wanted) + 1) if lines[at] == wanted[0] and lines[at : at + len(wanted)] == wanted), None
     )
+
+
+def _definition_mark(place: Place) -> bytes:
+    """Return what a version holds where a symbol is defined: its last name, after the keyword it is defined with if there is one."""
+    name = _last_part(place.name).encode()
+    return next((mark for mark in (keyword + b" " + name for keyword in _KEYWORDS) if mark in place.body), name)
+
+
+_KEYWORDS = (b"def", b"class", b"function", b"func", b"fn", b"struct", b"enum", b"trait", b"interface", b"module")
 
 
 def _last_part(qualname: str) -> str:
