@@ -123,9 +123,12 @@ class Follower:
     outlines: Outlines
     oids: Sequence[bytes]
 
-    def follow(self, path: RepoPath, blob: Oid, span: Span, name: str = "") -> list[Step]:
-        """Return the steps of a place in the file at `path`, whose contents are `blob`, newest first; name: a symbol's qualified name."""
-        steps = _Walk(self, path, blob, span, name).steps()
+    def follow(self, path: RepoPath, blob: Oid, span: Span, name: str = "", *, newest: int | None = None) -> list[Step]:
+        """Return the steps of a place in the file at `path`, whose contents are `blob`, newest first.
+
+        name: a symbol's qualified name. newest: go no further back once that many are found; fewer means that these are all.
+        """
+        steps = _Walk(self, path, blob, span, name).steps(newest)
         self.outlines.save()
         return steps
 
@@ -164,10 +167,10 @@ class _Walk:
         self.read: tuple[Oid, bytes, list[bytes]] = (Oid(""), b"", [])
         self._know(blob, self._cut(blob, span, name))
 
-    def steps(self) -> list[Step]:
+    def steps(self, newest: int | None) -> list[Step]:
         self._expect(self.path, -1)
         found: list[tuple[int, Step]] = []
-        while self.waiting:
+        while self.waiting and (newest is None or len(found) < newest):
             position, _, change = heappop(self.waiting)
             found.extend((position, step) for step in self._step(change, position))
         return [step for _, step in sorted(found, key=lambda row: row[0])]

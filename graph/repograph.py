@@ -62,12 +62,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class History:
-    """What happened to a place. span: None for a whole file; symbol: its qualified name, or "". steps: newest first."""
+    """What happened to a place.
+
+    span: None for a whole file; symbol: its qualified name, or "". steps: newest first. is_whole: False when only the newest were asked for and
+    older ones may be there.
+    """
 
     path: RepoPath
     span: Span | None
     symbol: str
     steps: Sequence[Step]
+    is_whole: bool = True
 
     @property
     def name(self) -> str:
@@ -246,11 +251,18 @@ class RepoGraph:
         self._follower.outlines.save()
         return found
 
-    def history(self, place: SymbolId | RepoPath, span: Span | None = None) -> History:
+    def defined_in(self, blob: Oid, path: RepoPath) -> Sequence[Defined]:
+        """Return what is defined in one version of a file, outer before inner, read as the language of `path`; kept by blob."""
+        found = self._follower.outlines.of(blob, path)
+        self._follower.outlines.save()
+        return found
+
+    def history(self, place: SymbolId | RepoPath, span: Span | None = None, *, newest: int | None = None) -> History:
         """Return what happened to a symbol (`path:qualname`), to a span of a file's lines, or to a whole file, newest first.
 
-        A symbol or span is followed through edits, renames and moves between files (`backstory.graph.follow`). Raises KeyError when the file, or
-        the symbol in it, is not there at `at`, ValueError for a span outside the file.
+        A symbol or span is followed through edits, renames and moves between files (`backstory.graph.follow`); not much further back than its
+        `newest` steps, where the whole is not kept yet. Raises KeyError when the file, or the symbol in it, is not there at `at`, ValueError for a
+        span outside the file.
         """
         if place in self._files:
             path = RepoPath(place)
@@ -258,12 +270,12 @@ class RepoGraph:
                 return History(path, None, "", self._follower.follow_file(path))
             if not 1 <= span.first <= span.last <= line_count(self.text(path)):
                 raise ValueError(f"{path!r} has no lines {span.first}-{span.last}")
-            return History(path, span, "", self._followed(path, span, ""))
+            return self._followed(path, span, "", newest)
         path, _, qualname = place.rpartition(":")  # type: ignore[assignment]
         defined = next((row for row in self.outline(path) if row.qualname == qualname), None)
         if defined is None:
             raise KeyError(place)
-        return History(path, defined.span, qualname, self._followed(path, defined.span, qualname))
+        return self._followed(path, defined.span, qualname, newest)
 
     # --- edges ------------------------------------------------------------------------------------------------------------------------
 
@@ -369,15 +381,17 @@ class RepoGraph:
         outlines = Outlines(self.store, self.mirror.read_blob)
         return Follower(self._past, self.mirror, self._lineage, self._positions, outlines, self._skeleton.oids)
 
-    def _followed(self, path: RepoPath, span: Span, name: str) -> Sequence[Step]:
-        """Return the steps of a place, as kept since it was followed from `at` before, or followed now and kept."""
+    def _followed(self, path: RepoPath, span: Span, name: str, newest: int | None) -> History:
+        """Return the history of a place, as kept since it was followed from `at` before, or followed now; what is whole is kept."""
         key = f"{self.at}:{path}:{name or f'{span.first}-{span.last}'}".encode("utf-8", "surrogateescape")
         payload = self.store.derived(HISTORY_KIND, [key], history_version()).get(key)
         if payload is not None:
-            return unpack_steps(payload)
-        steps = self._follower.follow(path, self._files[path], span, name)
-        self.store.save_derived(HISTORY_KIND, history_version(), [(key, pack_steps(steps))])
-        return steps
+            return History(path, span, name, unpack_steps(payload))
+        steps = self._follower.follow(path, self._files[path], span, name, newest=newest)
+        is_whole = newest is None or len(steps) < newest
+        if is_whole:
+            self.store.save_derived(HISTORY_KIND, history_version(), [(key, pack_steps(steps))])
+        return History(path, span, name, steps, is_whole)
 
     @cached_property
     def _message_edges(self) -> dict[EdgeKind, list[Edge]]:

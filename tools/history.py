@@ -1,19 +1,22 @@
 """`history`: what happened to a file, a symbol or some lines, and what a commit did.
 
-Commits are lines, newest first; the diff of one comes when it is named, cut down to the target. Everything shown is an ancestor of the base.
+Commits are lines, newest first; the diff of one comes when it is named, cut down to the target. Places are those of the base: what was changed since is
+traced back to it. Everything shown is an ancestor of the base.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backstory.graph.history import fixed_issues, issue_numbers
-from backstory.graph.types import Change, Commit, Hunk, Oid, RepoPath, Span, Symbol
+from backstory.graph.follow import WHITE_SPACE, Step
+from backstory.graph.repograph import History
+from backstory.graph.types import Change, Hunk, Oid, RepoPath, Span, Symbol
+from backstory.tools.commits import change_row, changes_today, commit_row, hunk_lines, plus_minus
 from backstory.tools.diff import carried, diff
 from backstory.tools.lines import split_lines
 from backstory.tools.numbered import shown
 from backstory.tools.page import BODY_TOKENS, answer, label, refuse
-from backstory.tools.targets import File, Folder, IssueNumber, Lines, Revision, find_commit, find_target, lines_of, short
+from backstory.tools.targets import File, Folder, IssueNumber, Lines, Revision, Target, find_commit, find_target, short, target_id
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, number_argument, text_argument
 from backstory.tools.view import View
 from backstory.tools.visible import clean
@@ -22,8 +25,7 @@ LIMIT = 15
 MAX_LIMIT = 200
 BODY_LINES = 20  # of a commit message
 DIFF_LINE_CHARS = 300
-SYMBOLS_NAMED = 6  # of those a change touched, in one file
-ROW_SUBJECT_CHARS = 110
+A_MERGE = "a merge: its changes are told by the commits it joins"
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
 
@@ -31,10 +33,10 @@ def history_tool(view: View) -> Tool:
     """Return the tool over a view."""
     return Tool(
         "history",
-        "Show the past of a file, symbol or lines: its commits, newest first, with lines added and removed, issues, and whether one was reverted. With"
-        " commit: that commit's diff of the target. With a commit as target: its message and files.",
+        "Show the past of a file, symbol or lines, through renames and moves: its commits, newest first, with lines added and removed in it, issues, and"
+        " whether one was reverted. With commit: that commit's diff of the target. With a commit as target: its message and files.",
         (
-            Parameter("target", "string", "a path, symbol, path:first-last, or a commit id", required=True),
+            Parameter("target", "string", "a path, symbol, path:first-last, a commit id or #issue", required=True),
             Parameter("commit", "string", "show what this commit did to the target"),
             Parameter("whole", "boolean", "with commit: its whole diff, not the target's part alone", default=False),
             Parameter("limit", "integer", "at most so many commits", default=LIMIT),
@@ -49,92 +51,89 @@ def history(view: View, arguments: Arguments) -> Observation:
     target = find_target(view, text_argument(arguments, "target"))
     if isinstance(target, Observation):
         return target
-    named = text_argument(arguments, "commit")
-    if named:
-        revision = find_commit(view, named)
-        if isinstance(revision, Observation):
-            return revision
-        return show_diff(view, revision.oid, None if arguments["whole"] or isinstance(target, Revision | IssueNumber) else target)
+    named, whole = text_argument(arguments, "commit"), arguments["whole"] is True
+    if named or (whole and isinstance(target, Revision)):
+        revision = find_commit(view, named) if named else target
+        if not isinstance(revision, Revision):
+            return revision if isinstance(revision, Observation) else refuse("name a commit")
+        return show_diff(view, revision.oid, None if whole else target)
     limit = number_argument(arguments, "limit", least=1, most=MAX_LIMIT) or LIMIT
     match target:
         case Revision():
-            return show_diff(view, target.oid, None) if arguments["whole"] else show_commit(view, target.oid)
+            return show_commit(view, target.oid)
         case IssueNumber():
-            commits = [Oid(edge.src) for edge in view.graph.mentions() if edge.dst == target.node]
-            return _listed(view, f"{len(commits)} commits name {target.node}", commits, limit, None)
+            return _issue(view, target.node, limit)
         case Folder():
             return refuse(f"{label(target.path) or '.'} is a folder", hint="ask for the history of one of its files")
-        case File():
-            commits = list(view.graph.touched(target.path))
-            return _listed(view, f"{label(target.path)}: {len(commits)} commits changed it", commits, limit, target.path)
-    span = base_span(view, target)
-    if span is None:
+    if target.path not in view.graph.files():
+        return refuse(f"{label(target.path)} is new since the base", hint="it has no history yet")
+    past = past_of(view, target, limit + 1)
+    if past is None:
         return refuse(f"these lines of {label(target.path)} are new since the base", hint="they have no history yet")
-    commits = sorted({oid for _, oid in view.graph.origin(target.path, span)}, key=_places(view).__getitem__)
-    name = target.id if isinstance(target, Symbol) else f"{target.path}:{lines_of(target.span)}"
-    head = f"{label(name)}: its lines come from {len(commits)} commits (lines of the base {lines_of(span)}; history({label(target.path)!r}) has all of the file's)"
-    return _listed(view, head, commits, limit, target.path)
+    return _steps(view, target, past, limit)
 
 
-def base_span(view: View, target: Symbol | Lines) -> Span | None:
-    """Return the lines of the base that a place came from; None when it is new."""
-    path = target.path
+def past_of(view: View, target: File | Symbol | Lines, newest: int) -> History | None:
+    """Return at least the newest steps of a place that is in the view, as the base tells them; None when the place is new since."""
+    match target:
+        case File():
+            return view.graph.history(target.path)
+        case Symbol():
+            if target.path not in view.changed or view.graph.code.symbol(target.id) is not None:
+                return view.graph.history(target.id, newest=newest)
+            span = base_span(view, target.path, target.span)
+        case Lines():
+            span = base_span(view, target.path, target.span)
+    return None if span is None else view.graph.history(target.path, span, newest=newest)
+
+
+def base_span(view: View, path: RepoPath, span: Span) -> Span | None:
+    """Return the lines of the base that lines of the current text came from; None when they are new."""
     if path not in view.changed:
-        return target.span
+        return span
     if path not in view.graph.files():
         return None
-    if isinstance(target, Symbol):
-        then = view.graph.code.symbol(target.id)
-        if then is not None:
-            return then.span
-    now, then_lines = split_lines(view.text(path) or b""), split_lines(view.graph.text(path))
-    edits = diff(now, then_lines)
-    first, last = carried(edits, target.span.first - 1) + 1, carried(edits, target.span.last - 1) + 1
-    return Span(first, min(last, len(then_lines))) if first <= len(then_lines) else None
-
-
-def _places(view: View) -> dict[Oid, int]:
-    return {oid: place for place, oid in enumerate(view.graph.order())}
+    now, then = split_lines(view.text(path) or b""), split_lines(view.graph.text(path))
+    edits = diff(now, then)
+    first, last = carried(edits, span.first - 1) + 1, carried(edits, span.last - 1) + 1
+    return Span(first, max(first, min(last, len(then)))) if first <= len(then) else None
 
 
 # --- lists of commits ----------------------------------------------------------------------------------------------------------------------
 
 
-def _listed(view: View, head: str, commits: Sequence[Oid], limit: int, path: RepoPath | None) -> Observation:
-    rows = [commit_row(view, oid, path) for oid in commits[:limit]]
-    left = len(commits) - len(rows)
-    tail = [f"({left} older not shown; raise limit)"] if left > 0 else []
-    return answer([head], rows, tail=tail, more=lambda n: f"({n} of these did not fit)")
+def _steps(view: View, target: File | Symbol | Lines, past: History, limit: int) -> Observation:
+    name = target_id(target)
+    steps = past.steps
+    count = f"{len(steps)} changes" if past.is_whole else f"the newest {limit} changes"
+    since = f", the first {view.graph.message(steps[-1].commit).when:%Y-%m-%d}" if past.is_whole and steps else ""
+    rows = [
+        commit_row(view, view.graph.commit(step.commit), size=plus_minus(step.added, step.removed), notes=_step_notes(step))
+        for step in steps[:limit]
+    ]
+    left = len(steps) - limit
+    tail = [f"({left if past.is_whole else 'some'} older not shown; raise limit)"] if left > 0 else []
+    return answer([f"{label(name)}: {count}{since}"], rows, tail=tail, more=lambda n: f"({n} of these did not fit; lower limit)")
 
 
-def commit_row(view: View, oid: Oid, path: RepoPath | None = None) -> str:
-    """Return a commit as a line: date, id, lines added and removed (in one of today's files, or in all), subject, issues, what became of it."""
-    commit = view.graph.commit(oid)
-    changes = commit.changes
-    if path is not None:
-        changes = tuple(change for change, today in zip(changes, view.graph.changed_paths(oid), strict=True) if today == path)
-    parts = [f"{commit.when:%Y-%m-%d} {short(oid)}", _sizes(changes), label(commit.subject, ROW_SUBJECT_CHARS), _flags(view, commit)]
-    return " ".join(part for part in parts if part)
+def _step_notes(step: Step) -> list[str]:
+    match step.kind:
+        case "added":
+            return ["begins here"]
+        case "renamed" | "moved":
+            return [label(step.evidence, 100)]
+        case "removed":
+            return ["removed"]
+    return [step.evidence] if step.evidence == WHITE_SPACE else []
 
 
-def _sizes(changes: Sequence[Change]) -> str:
-    """Return `+3 -1`, or nothing when the lines were not read."""
-    hunks = [hunk for change in changes for hunk in change.hunks or ()]
-    if not hunks:
-        return ""
-    return f"+{sum(hunk.new_count for hunk in hunks)} -{sum(hunk.old_count for hunk in hunks)}"
-
-
-def _flags(view: View, commit: Commit) -> str:
-    said = f"{commit.subject}\n{commit.body}"
-    fixed = fixed_issues(said)
-    flags = [f"fixes {' '.join(fixed)}"] if fixed else []
-    others = [number for number in issue_numbers(said) if number not in fixed and number not in commit.subject]
-    flags += [" ".join(others[:3])] if others else []
-    flags += [f"reverts {short(Oid(edge.dst))}" for edge in view.graph.reverts() if edge.src == commit.oid]
-    flags += [f"reverted by {short(Oid(edge.src))}" for edge in view.graph.reverts() if edge.dst == commit.oid]
-    flags += ["merge"] if commit.is_merge else []
-    return f"[{'; '.join(flags)}]" if flags else ""
+def _issue(view: View, node: str, limit: int) -> Observation:
+    commits = [Oid(edge.src) for edge in view.graph.mentions() if edge.dst == node]
+    if not commits:
+        return refuse(f"no ancestor of the base names {node}")
+    rows = [commit_row(view, view.graph.commit(oid)) for oid in commits[:limit]]
+    tail = [f"({len(commits) - limit} older not shown; raise limit)"] if len(commits) > limit else []
+    return answer([f"{len(commits)} commits name {node}:"], rows, tail=tail, more=lambda n: f"({n} of these did not fit; lower limit)")
 
 
 # --- one commit ----------------------------------------------------------------------------------------------------------------------------
@@ -143,164 +142,115 @@ def _flags(view: View, commit: Commit) -> str:
 def show_commit(view: View, oid: Oid) -> Observation:
     """Return a commit's message and the files it changed, with the symbols."""
     commit = view.graph.commit(oid)
+    body = [line for line in clean(commit.body).text.splitlines() if line.strip()]
     head = [
-        f"commit {short(oid)} {commit.when:%Y-%m-%d} {label(commit.author, 60)} {_flags(view, commit)}".rstrip(),
-        label(commit.subject, 200),
+        commit_row(view, commit),
+        f"  by {label(commit.author.partition(' <')[0], 60)}",
+        *(f"  {label(line, 200)}" for line in body[:BODY_LINES]),
     ]
-    body = clean(commit.body).text.splitlines()
-    head += [f"  {label(line, 200)}" for line in body[:BODY_LINES] if line.strip()]
     if len(body) > BODY_LINES:
         head.append(f"  … {len(body) - BODY_LINES} lines more")
-    rows = [file_change_row(view, change, today) for change, today in zip(commit.changes, view.graph.changed_paths(oid), strict=True)]
+    rows = [change_row(view, change, today) for change, today in changes_today(view, oid)]
     if commit.is_merge:
-        rows = [f"merges {', '.join(short(parent) for parent in commit.parents)}; its changes are told by the commits it joins"]
-    tail = [f"(history(target, commit={short(oid)!r}) shows its diff of a target; with whole, all of it)"] if commit.changes else []
+        rows = [A_MERGE + ": " + ", ".join(short(parent) for parent in commit.parents)]
+    tail = [f"(history(target, commit={short(oid)!r}) shows its diff of a target, with whole=true all of it)"] if commit.changes else []
     return answer(head, rows, tail=tail, more=lambda n: f"({n} files not shown)")
-
-
-def file_change_row(view: View, change: Change, today: RepoPath | None) -> str:
-    """Return what a commit did to a file as a line: its path then and today, lines, and the symbols it touched."""
-    said = [label(change.path)]
-    if change.was is not None:
-        said.append(f"(was {label(change.was, 80)})")
-    elif change.status != "modified":
-        said.append(f"({change.status})")
-    if today != change.path and change.status != "deleted":
-        said.append(f"(now {label(today, 80)})" if today else "(gone since)")
-    said.append(_sizes([change]))
-    names = touched_symbols(view, change)
-    shown_names = ", ".join(label(name, 60) for name in names[:SYMBOLS_NAMED])
-    if len(names) > SYMBOLS_NAMED:
-        shown_names += f" and {len(names) - SYMBOLS_NAMED} more"
-    return " ".join(part for part in [*said, f": {shown_names}" if names else ""] if part).replace(" : ", ": ")
-
-
-def touched_symbols(view: View, change: Change) -> Sequence[str]:
-    """Return the qualified names, innermost, of what a change touched, in order of position: on its new side, or the old one of a deletion."""
-    old_side = change.blob is None
-    blob = change.was_blob if old_side else change.blob
-    if blob is None or not change.hunks:
-        return []
-    spans = definitions_at(view, blob, change.path)
-    names: dict[str, None] = {}
-    for hunk in change.hunks:
-        first, last = (
-            (hunk.old_first, hunk.old_first + max(0, hunk.old_count - 1))
-            if old_side
-            else (hunk.new_first, hunk.new_first + max(0, hunk.new_count - 1))
-        )
-        names.update(dict.fromkeys(_innermost(spans, Span(first, last))))
-    return list(names)
-
-
-def _innermost(spans: Sequence[tuple[str, Span]], lines: Span) -> Iterator[str]:
-    """Yield the definitions that share a line with a span, without those around another of them that holds all of it."""
-    inside = [(name, span) for name, span in spans if span.overlaps(lines)]
-    for name, span in inside:
-        inner = [other for other_name, other in inside if other_name.startswith(f"{name}.") and other != span]
-        if not any(other.first <= lines.first and lines.last <= other.last for other in inner) and not (
-            inner and span.first < lines.first and lines.last < span.last and _covered(lines, inner)
-        ):
-            yield name
-
-
-def _covered(lines: Span, inner: Sequence[Span]) -> bool:
-    return all(any(line in span for span in inner) for line in range(lines.first, lines.last + 1))
-
-
-def definitions_at(view: View, blob: Oid, path: RepoPath) -> Sequence[tuple[str, Span]]:
-    """Return (qualified name, lines) of what is defined in one version of a file."""
-    return view.definitions(blob, path)
-
-
-# --- diffs ---------------------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One hunk of a diff as printed. path: after the change, or before a deletion."""
+    """One hunk of a diff as printed."""
 
-    path: str
     place: Hunk
     lines: tuple[str, ...]
 
 
-def show_diff(view: View, oid: Oid, target: File | Symbol | Lines | Folder | None) -> Observation:
-    """Return what a commit changed: all of it, or the target's part."""
+@dataclass(frozen=True)
+class _Side:
+    """Where a place was after and before a commit; empty for nowhere."""
+
+    new: tuple[Span, ...]
+    old: tuple[Span, ...]
+
+    def holds(self, hunk: Hunk) -> bool:
+        """Return whether a hunk lies in it on either side."""
+        new, old = hunk_lines(hunk, old=False), hunk_lines(hunk, old=True)
+        return any(span.overlaps(new) for span in self.new) or any(span.overlaps(old) for span in self.old)
+
+
+def show_diff(view: View, oid: Oid, target: Target | None) -> Observation:
+    """Return what a commit changed: all of it (None, a commit, an issue), or the target's part."""
     commit = view.graph.commit(oid)
-    head = [commit_row(view, oid)]
+    head = [commit_row(view, commit)]
     if commit.is_merge:
-        return answer(head, ["a merge: its changes are told by the commits it joins"], more=str)
-    changes = list(zip(commit.changes, view.graph.changed_paths(oid), strict=True))
-    if target is not None:
-        changes = [(change, today) for change, today in changes if today is not None and _concerns(target, today)]
-        if not changes:
-            rows = [
-                file_change_row(view, change, today) for change, today in zip(commit.changes, view.graph.changed_paths(oid), strict=True)
-            ]
-            said = f"{short(oid)} did not change {label(target.path) or '.'}; it changed"
-            return refuse(said, candidates=rows, hint="name one of these, or pass whole=true")
+        return answer(head, [A_MERGE], more=str)
+    place = None if isinstance(target, Revision | IssueNumber) else target
+    changes = changes_today(view, oid)
+    concerned = [(change, today) for change, today in changes if place is None or _concerns(place, change, today)]
+    step = None
+    if isinstance(place, Lines) or (isinstance(place, Symbol) and not any(_by_name(view, place, change) for change, _ in concerned)):
+        step = _step_at(view, place, oid)
+        concerned = [(change, today) for change, today in changes if step is not None and change.path == step.path]
+    if not concerned:
+        rows = [change_row(view, change, today) for change, today in changes]
+        said = f"{short(oid)} did not change {label(place.path) or '.' if place else 'anything'}; it changed"
+        return refuse(said, candidates=rows, hint="name one of these as target, or pass whole=true")
     rows = []
     left_out = 0
-    for change, today in changes:
-        said = file_change_row(view, change, today)
-        parts = list(_hunks_of(view.graph.diff(oid, [change.path])))
-        wanted: Sequence[_Part] = parts
-        if isinstance(target, Symbol):
-            wanted = _of_symbol(view, change, target.qualname, parts)
-            left_out += len(parts) - len(wanted)
-        rows.append(said)
+    for change, today in concerned:
+        parts = list(_parts(view.graph.diff(oid, [change.path])))
+        side = _side(view, place, step, change) if isinstance(place, Symbol | Lines) else None
+        wanted = [part for part in parts if side is None or side.holds(part.place)]
+        left_out += len(parts) - len(wanted)
+        rows.append(change_row(view, change, today))
         rows += ["\n".join(part.lines) for part in wanted]
-    tail = [f"({left_out} hunks elsewhere in the file not shown; whole=true shows all)"] if left_out else []
+    tail = [f"({left_out} hunks of this file lie elsewhere; target={label(concerned[0][0].path, 80)!r} shows them)"] if left_out else []
     return answer(
         head, rows, tail=tail, more=lambda n: f"({n} hunks or files did not fit; name a file or symbol as target)", budget=BODY_TOKENS
     )
 
 
-def _concerns(target: File | Symbol | Lines | Folder, today: RepoPath) -> bool:
-    if isinstance(target, Folder):
-        return not target.path or today.startswith(target.path + "/")
-    return today == target.path
+def _concerns(place: Folder | File | Symbol | Lines, change: Change, today: RepoPath | None) -> bool:
+    path = today or change.path
+    return not place.path or path.startswith(f"{place.path}/") if isinstance(place, Folder) else path == place.path
 
 
-def _of_symbol(view: View, change: Change, qualname: str, parts: Sequence[_Part]) -> Sequence[_Part]:
-    """Return the hunks that lie in a symbol before or after the change; all of them when it was not there under that name."""
-    new = [span for name, span in definitions_at(view, change.blob, change.path) if name == qualname] if change.blob else []
-    old = (
-        [span for name, span in definitions_at(view, change.was_blob, change.was or change.path) if name == qualname]
-        if change.was_blob
-        else []
-    )
-    if not new and not old:
-        return parts
-    return [
-        part
-        for part in parts
-        if any(span.overlaps(Span(part.place.new_first, part.place.new_first + max(0, part.place.new_count - 1))) for span in new)
-        or any(span.overlaps(Span(part.place.old_first, part.place.old_first + max(0, part.place.old_count - 1))) for span in old)
-    ]
+def _step_at(view: View, place: Symbol | Lines, oid: Oid) -> Step | None:
+    """Return what a commit did to a place, when that is among its newest steps or all are kept."""
+    past = past_of(view, place, LIMIT + 1) if place.path in view.graph.files() else None
+    return next((step for step in past.steps if step.commit == oid), None) if past is not None else None
 
 
-def _hunks_of(said: bytes) -> Iterator[_Part]:
-    """Yield the hunks of a diff of one file, cleaned line by line; nothing of a binary one."""
+def _side(view: View, place: Symbol | Lines, step: Step | None, change: Change) -> _Side | None:
+    """Return where a place was on both sides of a change: as its history says, or by its name; None when that cannot be told."""
+    if step is not None:
+        return _Side((step.span,) if step.span and step.kind != "removed" else (), (step.was_span,) if step.was_span else ())
+    return _by_name(view, place, change) if isinstance(place, Symbol) else None
+
+
+def _by_name(view: View, symbol: Symbol, change: Change) -> _Side | None:
+    """Return where a symbol of that name was on both sides of a change, None when it was on neither."""
+    sides = []
+    for blob, path in ((change.blob, change.path), (change.was_blob, change.was or change.path)):
+        rows = view.graph.defined_in(blob, path) if blob is not None else ()
+        sides.append(tuple(row.span for row in rows if row.qualname == symbol.qualname))
+    return _Side(sides[0], sides[1]) if any(sides) else None
+
+
+def _parts(said: bytes) -> Iterator[_Part]:
+    """Yield the hunks of a diff, cleaned line by line; nothing of a binary file."""
     place: Hunk | None = None
     lines: list[str] = []
     for raw in said.split(b"\n"):
         text = shown(raw.removesuffix(b"\r"))[0]
         header = _HUNK.match(text)
+        if place is not None and (header or raw.startswith(b"diff --git ")):
+            yield _Part(place, tuple(lines))
+            place = None
         if header:
-            if place is not None:
-                yield _Part("", place, tuple(lines))
-            place, lines = _place(header), [label(text, 120)]
+            old_first, old_count, new_first, new_count = (int(number) if number else 1 for number in header.groups())
+            place, lines = Hunk(old_first, old_count, new_first, new_count), [label(text, 120)]
         elif place is not None and text[:1] in (" ", "+", "-", "\\"):
             lines.append(text if len(text) <= DIFF_LINE_CHARS else text[:DIFF_LINE_CHARS] + "…")
-        elif place is not None and raw.startswith(b"diff --git "):
-            yield _Part("", place, tuple(lines))
-            place, lines = None, []
     if place is not None:
-        yield _Part("", place, tuple(lines))
-
-
-def _place(header: "re.Match[str]") -> Hunk:
-    old_first, old_count, new_first, new_count = header.groups()
-    return Hunk(int(old_first), int(old_count or 1), int(new_first), int(new_count or 1))
+        yield _Part(place, tuple(lines))

@@ -5,13 +5,14 @@ outline of what is inside. Naming lines shows them. Whatever is shown is the tex
 """
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from backstory.graph.parse import MAX_FILE_BYTES
 from backstory.graph.types import RepoPath, Span, Symbol
 from backstory.tools.find import test_mark
 from backstory.tools.lines import is_binary
 from backstory.tools.numbered import LINE_CHARS, lines_and_notes, numbered
+from backstory.tools.outline import outline
 from backstory.tools.page import ANSWER_TOKENS, BODY_TOKENS, TOKEN_BYTES, answer, label, refuse, size
 from backstory.tools.targets import Folder, IssueNumber, Lines, Revision, find_target, lines_of, short
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, text_argument
@@ -20,7 +21,7 @@ from backstory.tools.view import View
 SMALL_FILE_TOKENS = 800  # a file up to this is shown whole: its outline would save little
 HEAD_LINES = 30  # of a symbol too long to be shown: its signature, documentation and first steps
 FEW_LINES = 3  # asked for by number: shown even when they are very long
-SIGNATURE_CHARS = 120
+SPARE_BYTES = 100  # of an outline's room, for its last line
 
 
 def read_tool(view: View) -> Tool:
@@ -129,31 +130,10 @@ def read_symbol(view: View, symbol: Symbol, source: bytes) -> Observation:
 
 
 def _outlined(head: str, symbols: Sequence[Symbol], hint: str) -> Observation:
-    """Return signatures with their lines, indented as they nest; where all do not fit, those inside others go first."""
-    depths = {symbol.qualname.count(".") for symbol in symbols}
-    least = min(depths)
-    for deepest in sorted(depths, reverse=True):
-        rows = [
-            _outline_row(symbol, least, _hidden(symbols, symbol, deepest)) for symbol in symbols if symbol.qualname.count(".") <= deepest
-        ]
-        if sum(size(row) + 1 for row in rows) + size(head) + size(hint) + 2 <= ANSWER_TOKENS * TOKEN_BYTES or deepest == least:
-            break
-    return answer(
-        [head], rows, tail=[f"({hint})"], more=lambda n: f"({n} definitions not shown; read a span of lines, or find their names)"
-    )
-
-
-def _outline_row(symbol: Symbol, least: int, hidden: int) -> str:
-    indent = "  " * (symbol.qualname.count(".") - least)
-    inside = f"  ({hidden} inside)" if hidden else ""
-    return f"{indent}{lines_of(symbol.span)} {label(symbol.signature, SIGNATURE_CHARS)}{inside}"
-
-
-def _hidden(symbols: Iterable[Symbol], around: Symbol, deepest: int) -> int:
-    """Return how many symbols inside one are left out of an outline."""
-    if around.qualname.count(".") != deepest:
-        return 0
-    return sum(1 for symbol in symbols if symbol.qualname.startswith(around.qualname + "."))
+    """Return what is defined, as much of it as there is room for."""
+    room = ANSWER_TOKENS * TOKEN_BYTES - size(head) - size(hint) - SPARE_BYTES
+    rows = outline(symbols, room)
+    return answer([head], rows, tail=[f"({hint})"], more=lambda n: f"({n} lines of the outline did not fit; find names in this path)")
 
 
 def _page_of_lines(

@@ -198,6 +198,22 @@ def find_commit(view: View, written: str) -> Revision | Observation:
     return refuse(f"several commits begin with {begin!r}; give more digits", candidates=rows)
 
 
+def target_id(target: Target) -> str:
+    """Return a target as tools print it and as it can be asked for again."""
+    match target:
+        case Folder():
+            return target.path or "."
+        case File():
+            return target.path
+        case Lines():
+            return f"{target.path}:{lines_of(target.span)}"
+        case Revision():
+            return short(target.oid)
+        case IssueNumber():
+            return target.node
+    return target.id
+
+
 def tidy_path(written: str) -> str:
     """Return a path as the repository writes it: no `./`, no slash at either end."""
     return posixpath.normpath(written).strip("/").removeprefix("./") if written not in ("", ".", "/") else ""

@@ -13,7 +13,7 @@ from backstory.graph.code import cut_lines
 from backstory.graph.languages import is_test, language_of
 from backstory.graph.parse import parse_definitions
 from backstory.graph.repograph import RepoGraph
-from backstory.graph.types import Oid, RepoPath, Span, Symbol, SymbolId
+from backstory.graph.types import Edge, Oid, RepoPath, Symbol, SymbolId
 from backstory.tools.near import NearNames
 
 KEPT_TEXT_BYTES = 64 << 20  # of files read once and kept: all of most repositories, a sixth of the memory of a small machine at most
@@ -50,7 +50,6 @@ class View:
         self._outlines: dict[RepoPath, _Outline] = {}
         self._kept: dict[RepoPath, bytes] = {}
         self._kept_bytes = 0
-        self._versions: dict[Oid, Sequence[tuple[str, Span]]] = {}
         self._near: tuple[Sequence[str], NearNames] | None = None
         self.refresh()
 
@@ -151,15 +150,6 @@ class View:
             self._near = (names, NearNames(names))
         return self._near[1].nearest(word, limit)
 
-    def definitions(self, blob: Oid, path: RepoPath) -> Sequence[tuple[str, Span]]:
-        """Return (qualified name, lines) of what one version of a file defines, outer before inner; parsed once."""
-        known = self._versions.get(blob)
-        if known is None:
-            language = language_of(path)
-            rows = parse_definitions(language, self.graph.mirror.read_blob(blob)) if language is not None else ()
-            known = self._versions[blob] = tuple((row.qualname, row.span) for row in rows)
-        return known
-
     def _outline(self, path: RepoPath) -> _Outline:
         source = self._current[path] or b""
         known = self._outlines.get(path)
@@ -171,6 +161,18 @@ class View:
     def commit_ids(self) -> Sequence[Oid]:
         """All commits the base can reach, sorted by id."""
         return sorted(self.graph.order())
+
+    def reverts_at(self, oid: Oid) -> Sequence[Edge]:
+        """Return the edges from a commit to what it reverts, and from what reverts it."""
+        return self._reverts.get(oid, ())
+
+    @cached_property
+    def _reverts(self) -> Mapping[str, Sequence[Edge]]:
+        found: dict[str, list[Edge]] = {}
+        for edge in self.graph.reverts():
+            found.setdefault(edge.src, []).append(edge)
+            found.setdefault(edge.dst, []).append(edge)
+        return found
 
     @cached_property
     def _base_paths(self) -> list[RepoPath]:

@@ -6,11 +6,11 @@ how many more it has. A link that is not certain says how sure it is.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath
+from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, SymbolId
 from backstory.tools.find import test_mark
 from backstory.tools.page import answer, label
 from backstory.tools.targets import File, Folder, IssueNumber, Lines, Revision, find_target, lines_of, short
@@ -24,6 +24,7 @@ CODE: tuple[EdgeKind, ...] = ("contains", "imports", "calls", "inherits", "overr
 TIME: tuple[EdgeKind, ...] = ("touched", "co_changed", "introduced", "fixed", "reverts", "mentions", "renamed_from")
 KINDS = (*CODE, *TIME)
 SUBJECT_CHARS = 90
+STEPS = 30  # commits that a symbol is followed back through; history goes further
 
 Direction = Literal["uses", "used_by", "both"]
 
@@ -87,13 +88,12 @@ class Link:
 
 @dataclass
 class Branch:
-    """A node of the tree. links: all it has; shown: those that are branches of it; followed: whether its links were looked at."""
+    """A node of the tree. links: all it has, where they were followed; shown: those that are branches of it."""
 
     node: str
     link: Link | None
     links: Sequence[Link] = ()
     shown: list["Branch"] = field(default_factory=list)
-    followed: bool = False
 
 
 def walk(view: View, arguments: Arguments) -> Observation:
@@ -123,7 +123,7 @@ def walk(view: View, arguments: Arguments) -> Observation:
     depth = number_argument(arguments, "depth", least=1, most=MAX_DEPTH) or 1
     limit = number_argument(arguments, "limit", least=1, most=MAX_LIMIT) or LIMIT
     root = reach(view, node, kinds, direction, depth=depth, limit=limit)
-    return _tree(view, root, kinds, depth)
+    return _tree(view, root, kinds)
 
 
 def default_kinds(view: View, node: str) -> tuple[EdgeKind, ...]:
@@ -137,31 +137,60 @@ def default_kinds(view: View, node: str) -> tuple[EdgeKind, ...]:
 def reach(view: View, start: str, kinds: Sequence[EdgeKind], direction: Direction, *, depth: int, limit: int) -> Branch:
     """Return the tree of what lies within `depth` links of `start`: each node once, at its least distance, at most `limit` besides the start.
 
-    With room for all these are the nodes of a plain breadth-first search. Without, each node of a level gets an equal share of the room left.
+    With room for all these are the nodes of a plain breadth-first search. Without, each distance gets an equal part of the room, what one does not
+    need goes to the next, and what is left at the end to the nearest; within a distance each node above gets an equal share.
     """
+    known: dict[str, Sequence[Link]] = {}
+
+    def links(node: str) -> Sequence[Link]:
+        if node not in known:
+            known[node] = links_of(view, node, kinds, direction)
+        return known[node]
+
+    rooms = [limit // depth] * depth
+    rooms[0] += limit - sum(rooms)
+    while True:
+        root, full, left = _grown(start, links, rooms)
+        if not left or full is None:
+            return root
+        rooms[full] += left
+        for distance in range(depth - 1, full, -1):  # what the farther ones have no use for
+            taken = min(left, rooms[distance])
+            rooms[distance] -= taken
+            left -= taken
+
+
+def _grown(start: str, links: Callable[[str], Sequence[Link]], rooms: Sequence[int]) -> tuple[Branch, int | None, int]:
+    """Return a tree with room for so many nodes at each distance, the first distance that wanted more (None: none did), and the room left."""
     root = Branch(start, None)
     seen = {start}
     level = [root]
-    for _ in range(depth):
-        below: list[Branch] = []
-        for place, branch in enumerate(level):
-            room = limit - len(seen) + 1
-            if room <= 0:
-                break
-            branch.links, branch.followed = links_of(view, branch.node, kinds, direction), True
-            fresh = [link for link in branch.links if link.node not in seen]
-            for link in _share(fresh, max(1, room // (len(level) - place))):
-                seen.add(link.node)
-                branch.shown.append(Branch(link.node, link))
-            below += branch.shown
-        level = below
-    return root
+    full: int | None = None
+    room = 0
+    for distance, more in enumerate(rooms):
+        room += more
+        for branch in level:
+            branch.links = links(branch.node)
+        for again in (False, True):  # first an equal share for each, then what others left
+            for place, branch in enumerate(level):
+                fresh = [link for link in branch.links if link.node not in seen]
+                taken = _share(fresh, room if again else -(-room // (len(level) - place)))
+                room -= len(taken)
+                seen.update(link.node for link in taken)
+                branch.shown += [Branch(link.node, link) for link in taken]
+        for branch in level:
+            places = {link.node: place for place, link in enumerate(branch.links)}
+            branch.shown.sort(key=lambda below: places[below.node])
+        if full is None and any(link.node not in seen for branch in level for link in branch.links):
+            full = distance
+        level = [below for branch in level for below in branch.shown]
+    return root, full, room
 
 
 def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direction) -> Sequence[Link]:
     """Return what a node is linked to, by the kinds in order and each way of one, then surest first, code before tests, then by id; the newest commits first."""
     found: dict[str, list[tuple[int, Edge, str]]] = {}
-    for order, edge in enumerate(view.graph.edges_at(node, kinds)):
+    for order, edge in enumerate(_edges_at(view, node, kinds)):
         is_source = edge.src == node
         if edge.kind in CODE and ((direction == "uses" and not is_source) or (direction == "used_by" and is_source)):
             continue
@@ -181,6 +210,20 @@ def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direct
         key = (kind, inward, 0.0 if in_time else -best[1].weight, _is_test(view, other), order, other)
         rows.append((key, Link(other, tuple(dict.fromkeys(says for _, _, says in edges)), best[1].weight, _note(best[1]))))
     return [link for _, link in sorted(rows, key=lambda row: row[0])]
+
+
+def _edges_at(view: View, node: str, kinds: Sequence[EdgeKind]) -> Iterator[Edge]:
+    """Yield the edges at a node; those of a symbol to its past are followed now, and what changes with it is known of its file."""
+    yield from view.graph.edges_at(node, kinds)
+    symbol = view.graph.code.symbol(SymbolId(node))
+    if symbol is None:
+        return
+    if "touched" in kinds:
+        yield from (
+            Edge("touched", step.commit, node, evidence=step.evidence) for step in view.graph.history(symbol.id, newest=STEPS).steps
+        )
+    if "co_changed" in kinds:
+        yield from (replace(edge, src=node) for edge in view.graph.co_changed(symbol.path))
 
 
 def _without_implied(edges: list[tuple[int, Edge, str]]) -> list[tuple[int, Edge, str]]:
@@ -214,7 +257,7 @@ def _share(links: Sequence[Link], room: int) -> list[Link]:
     return [link for link in links if link.node in taken]
 
 
-def _tree(view: View, root: Branch, kinds: Sequence[EdgeKind], depth: int) -> Observation:
+def _tree(view: View, root: Branch, kinds: Sequence[EdgeKind]) -> Observation:
     shown = {branch.node for branch in _all(root)}
     rows = list(_rows(view, root, shown, 0))
     if not root.links:
@@ -222,11 +265,6 @@ def _tree(view: View, root: Branch, kinds: Sequence[EdgeKind], depth: int) -> Ob
         said = f"nothing is linked to it by {', '.join(kinds)}" + (f"; other kinds: {', '.join(others)}" if others else "")
         return answer([node_row(view, root.node), said], [], more=str)
     tail = []
-    left = _not_followed(root, depth)
-    if left:
-        tail.append(
-            f"({left} of these were not followed to depth {depth}: limit reached; raise it, choose kinds, or walk from one of them)"
-        )
     changed = sorted({path for path in view.changed if any(node == path or node.startswith(f"{path}:") for node in shown)})
     if any(branch.link and branch.link.note.startswith("~") for branch in _all(root)):
         tail.append("(~: how sure, of 1)")
@@ -247,13 +285,6 @@ def _rows(view: View, branch: Branch, shown: set[str], depth: int) -> Iterable[s
     hidden = Counter(link.says[0] for link in branch.links if link.node not in shown)
     if hidden:
         yield f"{indent}… {hidden.total()} more: {', '.join(f'{says} {count}' for says, count in hidden.items())}"
-
-
-def _not_followed(branch: Branch, depth: int) -> int:
-    """Return how many nodes nearer than `depth` were left unfollowed."""
-    if depth == 0:
-        return 0
-    return (not branch.followed) + sum(_not_followed(inner, depth - 1) for inner in branch.shown)
 
 
 def _all(branch: Branch) -> Iterable[Branch]:

@@ -156,6 +156,19 @@ def test_what_was_followed_once_is_kept(repo, tmp_path):
     assert graph.store.rows("SELECT count(*) FROM derived") == kept
 
 
+def test_the_newest_steps_alone_can_be_asked_for(repo, tmp_path):
+    """They are the first of the whole history; what stopped short says so and is not kept as the whole."""
+    repo.commit("born", {"a.py": PARSE})
+    for limit in "456":
+        repo.commit(f"up to {limit}", {"a.py": PARSE.replace("3", limit)})
+    graph = graph_of(repo, tmp_path)
+    newest = graph.history(SymbolId("a.py:parse"), newest=2)
+    assert not newest.is_whole
+    whole = graph.history(SymbolId("a.py:parse"))
+    assert whole.is_whole and len(whole.steps) == 4 and newest.steps == whole.steps[:2]
+    assert graph.history(SymbolId("a.py:parse"), newest=2) == whole
+
+
 def test_a_place_that_is_not_there_is_refused(repo, tmp_path):
     """An unknown file, an unknown symbol and lines outside the file are told apart from an empty history."""
     repo.commit("born", {"a.py": PARSE})

@@ -110,9 +110,9 @@ def test_history_lists_commits_newest_first(call, repo):
     """Each commit of a file is a line with its date, id, lines, subject and the issues it fixes."""
     newest, _, second, _ = repo.git("log", "--format=%H").split()
     assert call("history", target="store/rules.py").text == (
-        "store/rules.py: 2 commits changed it\n"
+        "store/rules.py: 2 changes, the first 2023-11-15\n"
         f"2023-11-15 {newest[:10]} +1 -1 Let a book fill its shelf\n"
-        f"2023-11-15 {second[:10]} +4 -0 Refuse long books [fixes #7]"
+        f"2023-11-15 {second[:10]} +4 -0 Refuse long books [begins here; fixes #7]"
     )
 
 

@@ -1,0 +1,105 @@
+"""Commits and what they changed, as lines of a list."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from backstory.graph.code import cut_lines
+from backstory.graph.history import fixed_issues, issue_numbers
+from backstory.graph.types import Change, Commit, Hunk, Oid, RepoPath, Span
+from backstory.tools.page import label
+from backstory.tools.targets import short
+from backstory.tools.view import View
+
+SUBJECT_CHARS = 110
+NAME_CHARS = 60
+SYMBOLS_NAMED, TESTS_NAMED = 6, 2  # of those a change touched, in one file
+ISSUES_NAMED = 3  # besides those a subject names
+
+
+def commit_row(view: View, commit: Commit, *, size: str | None = None, notes: Sequence[str] = ()) -> str:
+    """Return a commit as a line: date, id, lines added and removed, subject, and in brackets what else is to be known.
+
+    size: of a part of it, "" for none; all it changed where it is None.
+    """
+    lines = sizes(commit.changes) if size is None else size
+    flags = [*notes, *_flags(view, commit)]
+    parts = [
+        f"{commit.when:%Y-%m-%d} {short(commit.oid)}",
+        lines,
+        label(commit.subject, SUBJECT_CHARS),
+        f"[{'; '.join(flags)}]" if flags else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def sizes(changes: Sequence[Change]) -> str:
+    """Return `+3 -1`, or nothing when the lines were not read."""
+    hunks = [hunk for change in changes for hunk in change.hunks or ()]
+    return plus_minus(sum(hunk.new_count for hunk in hunks), sum(hunk.old_count for hunk in hunks)) if hunks else ""
+
+
+def plus_minus(added: int, removed: int) -> str:
+    """Return `+3 -1`."""
+    return f"+{added} -{removed}"
+
+
+def changes_today(view: View, oid: Oid) -> list[tuple[Change, RepoPath | None]]:
+    """Return what a commit changed, each change with the file it is in at the base, None for one gone since."""
+    return list(zip(view.graph.commit(oid).changes, view.graph.changed_paths(oid), strict=True))
+
+
+def change_row(view: View, change: Change, today: RepoPath | None) -> str:
+    """Return what a commit did to a file as a line: its path then and today, lines, and the symbols it touched."""
+    said = [label(change.path)]
+    if change.was is not None:
+        said.append(f"(was {label(change.was, 80)})")
+    elif change.status != "modified":
+        said.append(f"({change.status})")
+    if today != change.path and change.status != "deleted":
+        said.append(f"(now {label(today, 80)})" if today else "(gone since)")
+    said.append(sizes([change]))
+    names = touched_symbols(view, change)
+    row = " ".join(part for part in said if part)
+    if not names:
+        return row
+    most = TESTS_NAMED if view.is_test(change.path) else SYMBOLS_NAMED
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{row}: {', '.join(label(name, NAME_CHARS) for name in names[:most])}{more}"
+
+
+def touched_symbols(view: View, change: Change) -> Sequence[str]:
+    """Return the qualified names of the innermost symbols that a change touched, in order of position: on its new side, or of a deletion the old."""
+    is_gone = change.blob is None
+    blob = change.was_blob if is_gone else change.blob
+    if blob is None or not change.hunks:
+        return []
+    rows = view.graph.defined_in(blob, change.path)
+    firsts, owners = cut_lines([row.span.first for row in rows], [row.span.last for row in rows])
+    names: dict[str, None] = {}
+    for hunk in change.hunks:
+        lines = hunk_lines(hunk, old=is_gone)
+        for piece in range(bisect_right(firsts, lines.first) - 1, bisect_right(firsts, lines.last)):
+            if owners[piece] >= 0:
+                names[rows[owners[piece]].qualname] = None
+    return list(names)
+
+
+def hunk_lines(hunk: Hunk, *, old: bool) -> Span:
+    """Return the lines of one side of a hunk; where it has none there, the line before the place."""
+    first, count = (hunk.old_first, hunk.old_count) if old else (hunk.new_first, hunk.new_count)
+    return Span(max(1, first), max(1, first + count - 1, first))
+
+
+def _flags(view: View, commit: Commit) -> Iterator[str]:
+    """Yield what a message tells of issues and of reverts, and what later commits said of this one."""
+    said = f"{commit.subject}\n{commit.body}"
+    fixed = fixed_issues(said)
+    if fixed:
+        yield f"fixes {' '.join(fixed)}"
+    others = [number for number in issue_numbers(said) if number not in fixed and number not in commit.subject]
+    if others:
+        yield " ".join(others[:ISSUES_NAMED])
+    for edge in view.reverts_at(commit.oid):
+        yield f"reverts {short(Oid(edge.dst))}" if edge.src == commit.oid else f"reverted by {short(Oid(edge.src))}"
+    if commit.is_merge:
+        yield "merge"
