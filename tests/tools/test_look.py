@@ -102,7 +102,10 @@ def test_read_shows_a_symbol_with_its_lines(call):
 def test_walk_says_on_each_branch_how_it_is_linked(call):
     """What it calls and what calls and overrides it stand below what they are linked to, in words that read from the line above."""
     assert call("walk", start="store/shelf.py:Shelf.add").text == (
-        "store/shelf.py:Shelf.add 13-16\n  calls store/rules.py:checked 1-4\n  called by, overridden by store/shelf.py:TallShelf.add 20-21"
+        "store/shelf.py:Shelf.add 13-16\n"
+        "  calls store/rules.py:checked 1-4\n"
+        "  called by, overridden by store/shelf.py:TallShelf.add 20-21\n"
+        "  tested by tests/test_shelf.py:test_add 4-5 [test]"
     )
 
 
