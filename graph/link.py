@@ -26,7 +26,7 @@ from backstory.graph.scope import FileScope, Names
 from backstory.graph.spaces import Place
 from backstory.graph.types import Edge, EdgeKind, RepoPath
 
-LINK_VERSION = "2"
+LINK_VERSION = "3"
 """Raise it whenever the edges made from the same parses change: stored snapshots are keyed by it."""
 
 SCOPED_WEIGHT = 1.0
