@@ -98,21 +98,23 @@ def apply_patch(source: Source, patch: Patch | bytes, undo_dir: Path) -> Applied
     return Applied(tuple(sorted(step.path for step in changes)), tuple(sorted(merged)))
 
 
-def undo_patch(source: Source, undo_dir: Path, *, force: bool = False) -> tuple[RepoPath, ...]:
+def undo_patch(source: Source, undo_dir: Path) -> tuple[RepoPath, ...]:
     """Give every file that `apply_patch` changed the exact bytes it had, or its absence back; return their paths.
 
-    force: also where the user has changed a file since. Raises UserError, naming the file, when one was changed since, or nothing is to be undone.
+    Raises UserError, naming the file and where its old bytes are, when the user has changed one since; none is touched then, so nothing is lost.
+    Raises UserError too when nothing is to be undone.
     """
     root = _work_tree(source)
     plan, folders = _saved(undo_dir, root)
     back: list[Replaced] = []
-    for step in plan:
+    for number, step in enumerate(plan):
         now = _state(root, step.path)
         if now == step.before:
             continue  # an apply that was cut off had not come so far
-        if not _same(now, step.after) and not force:
+        if not _same(now, step.after) and not _same_content(now, step.before):
+            by_hand = "delete it" if step.before is None else f"put {str(_saved_at(undo_dir, number, 'before'))!r} in its place"
             raise UserError(
-                f"{step.path!r} was changed since the patch was applied; undo by hand, or save your changes elsewhere and restore the file"
+                f"{step.path!r} was changed since the patch was applied, so nothing is undone; save your version elsewhere, {by_hand}, then undo again"
             )
         back.append(Replaced(step.path, now, step.before))
     _replace_all(root, back, _missing_folders(root, [step.path for step in back if step.after is not None]))
@@ -234,7 +236,11 @@ def _same(now: State | None, then: State | None) -> bool:
     if now is None or then is None:
         return now is then
     executable = [bool((state.permissions or 0) & 0o100) and not state.is_link for state in (now, then)]
-    return now.content == then.content and now.is_link == then.is_link and executable[0] == executable[1]
+    return _same_content(now, then) and executable[0] == executable[1]
+
+
+def _same_content(now: State | None, then: State | None) -> bool:
+    return now is not None and then is not None and (now.is_link, now.content) == (then.is_link, then.content)
 
 
 def _is(blob: str | None, content: bytes) -> bool:
@@ -351,7 +357,7 @@ def _save(undo_dir: Path, root: Path, steps: Sequence[Replaced], folders: Sequen
             for number, step in enumerate(steps):
                 for side, state in (("before", step.before), ("after", step.after)):
                     if state is not None:
-                        stage_file(undo_dir, f"{number}.{side}", state.content, mode=0o600, durable=True).commit()
+                        stage_file(undo_dir, _saved_at(undo_dir, number, side).name, state.content, mode=0o600, durable=True).commit()
                 rows.append({"path": step.path, "before": _facts(step.before), "after": _facts(step.after)})
             manifest = {"version": VERSION, "work_tree": str(root), "files": rows, "folders": list(folders)}
             stage_file(undo_dir, MANIFEST, json.dumps(manifest, indent=1).encode(), durable=True).commit()
@@ -385,7 +391,12 @@ def _saved(undo_dir: Path, root: Path) -> tuple[list[Replaced], list[str]]:
 
 
 def _state_from(undo_dir: Path, number: int, side: str, facts: dict[str, Any] | None) -> State | None:
-    return None if facts is None else State(bool(facts["is_link"]), facts["permissions"], (undo_dir / f"{number}.{side}").read_bytes())
+    return None if facts is None else State(bool(facts["is_link"]), facts["permissions"], _saved_at(undo_dir, number, side).read_bytes())
+
+
+def _saved_at(undo_dir: Path, number: int, side: str) -> Path:
+    """Return where the contents of a step are kept. side: "before" or "after"."""
+    return undo_dir / f"{number}.{side}"
 
 
 def _forget(undo_dir: Path) -> None:

@@ -1,10 +1,12 @@
 """Bringing a patch into the user's checkout and taking it out: all or nothing, exact bytes, and nothing but files touched."""
 
 import os
+import re
 import resource
 import shutil
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -193,15 +195,22 @@ def test_applying_twice_is_told(repo, make, tmp_path):
 
 
 def test_undo_refuses_what_was_changed_since(repo, make, tmp_path):
-    """A file edited after applying stops the undo, naming it, until it is forced; then every file has its old bytes."""
+    """A file edited after applying stops the undo and is left; put right by hand as the message says, everything is undone."""
     before, source = snapshot(repo.root), open_source(repo.root)
     apply_patch(source, make(EDITS), tmp_path / "undo")
-    repo.write({"src/other.py": "edited since\n"})
-    changed = snapshot(repo.root)
-    with pytest.raises(UserError, match=r"'src/other\.py' was changed"):
-        undo_patch(source, tmp_path / "undo")
-    assert snapshot(repo.root) == changed
-    undo_patch(source, tmp_path / "undo", force=True)
+    for path in ("src/other.py", "new/deep/file.txt"):
+        (repo.root / path).write_text("edited since\n")
+        changed = snapshot(repo.root)
+        with pytest.raises(UserError, match=f"'{path}' was changed since .* so nothing is undone; ") as refused:
+            undo_patch(source, tmp_path / "undo")
+        assert snapshot(repo.root) == changed and "\n" not in str(refused.value)
+        if path == "src/other.py":
+            (saved,) = re.findall(r"put '(.*)' in its place, then undo again", str(refused.value))
+            (repo.root / path).write_bytes(Path(saved).read_bytes())  # as `cp` would: the mode stays
+        else:
+            assert "delete it, then undo again" in str(refused.value)
+            (repo.root / path).unlink()
+    undo_patch(source, tmp_path / "undo")
     assert snapshot(repo.root) == before
 
 
