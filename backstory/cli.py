@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TextIO
 import click
 
 from backstory import __version__, options
+from backstory.command_bench import bench
 from backstory.command_fix import fix, replay, resume
 from backstory.command_look import index, locate
 from backstory.command_runs import apply, runs, show, undo
@@ -40,7 +41,7 @@ def commands(context: click.Context) -> None:
         raise click.UsageError("no command given", context)
 
 
-for command in (fix, locate, index, show, runs, resume, replay, apply, undo, cache, doctor, config, action):
+for command in (fix, locate, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, action):
     commands.add_command(command)
 
 

@@ -1,0 +1,123 @@
+"""`bench`: how good a part of Backstory is, on data given by path. Each benchmark prints its figures with how sure they are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from backstory import options
+from backstory.face import Face
+
+if TYPE_CHECKING:
+    from backstory.harness.locate_bench import Compared, Ran
+
+EXAMPLE = "backstory bench locate --data instances.jsonl --repos '/mirrors/{owner}+{name}.git'"
+
+
+@click.group(short_help="Measure a part of Backstory on data of yours.", cls=options.Group, examples=(EXAMPLE,))
+def bench() -> None:
+    """Measure a part of Backstory on data of yours."""
+
+
+@bench.command(short_help="How often the localizer finds the right files and functions.", cls=options.Command, examples=(EXAMPLE,))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Instances, one JSON object a line, in SWE-bench's form.")
+@click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it.")
+@click.option(
+    "--arms",
+    default="full,no-history,churn",
+    show_default=True,
+    metavar="NAMES",
+    help="What to compare; the first is held against the others.",
+)
+@click.option("--only", default="", metavar="TEXT", help="Only instances whose id contains this.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write one JSON object for each instance and arm here.")
+@options.as_json
+@options.talk
+@options.with_face
+def locate(face: Face, data: Path, repos: str, arms: str, only: str, workers: int, out: Path | None, as_json: bool) -> None:
+    """Say how often the localizer finds the files and functions that the true patches changed.
+
+    Gold files are those the patch changes that exist at the base and are no tests; gold functions are the innermost ones that hold the removed
+    lines or the place of an insertion. Every mean has a 95 % bootstrap interval, and so has the lead of the first arm over each other.
+    """
+    from backstory.config import made
+    from backstory.errors import UserError
+    from backstory.harness.instances import read_instances
+    from backstory.harness.locate_bench import ARMS, compare, locate_all
+
+    names = tuple(dict.fromkeys(name for name in arms.split(",") if name))
+    unknown = [name for name in names if name not in ARMS]
+    if unknown or not names:
+        raise UserError(f"unknown arms {', '.join(unknown) or '(none)'}; there are {', '.join(ARMS)}")
+    instances = [instance for instance in read_instances(data) if only in instance.id]
+    with face.screen() as screen:
+        ran = locate_all(instances, names, repos=repos, cache=made(face.folders().cache), workers=workers, report=screen.report)
+    if out is not None:
+        _write(out, "".join(json.dumps(asdict(row)) + "\n" for row in ran.rows))
+    if not ran.rows:
+        raise UserError(f"no instance could run; the first: {ran.failed[0].reason}" if ran.failed else f"no instance in {str(data)!r} fits")
+    compared = compare(ran.rows, names)
+    if as_json:
+        face.give(_as_json(ran, compared))
+    else:
+        _say(face, ran, names, compared)
+
+
+def _as_json(ran: "Ran", compared: "Sequence[Compared]") -> dict[str, object]:
+    from backstory.harness.locate_bench import by_repository, seconds
+
+    measures: dict[str, dict[str, object]] = {}
+    for one in compared:
+        lead = {"lead": asdict(one.lead)} if one.lead is not None else {}
+        measures.setdefault(one.arm, {})[one.measure] = {**asdict(one.value), **lead}
+    return {
+        "instances": len({row.id for row in ran.rows}),
+        "arms": measures,
+        "repositories": by_repository(ran.rows),
+        "seconds": seconds(ran.rows),
+        "failed": [asdict(one) for one in ran.failed],
+    }
+
+
+def _say(face: Face, ran: "Ran", names: "Sequence[str]", compared: "Sequence[Compared]") -> None:
+    from backstory.harness.locate_bench import by_repository, seconds
+
+    face.say(f"{len({row.id for row in ran.rows})} instances, {len(ran.failed)} that could not run; means with 95 % bootstrap intervals")
+    for name in names:
+        face.say(f"\n{name}" + ("" if name == names[0] else f"  (and by how much {names[0]} leads it)"), style="bold")
+        for one in compared:
+            if one.arm == name and one.value.count:
+                lead = "" if one.lead is None else f"   {one.lead.mean:+.3f} [{one.lead.low:+.3f}, {one.lead.high:+.3f}]"
+                face.say(
+                    f"  {one.measure:26} {one.value.mean:.3f} [{one.value.low:.3f}, {one.value.high:.3f}] of {one.value.count:<4}{lead}"
+                )
+    face.say(f"\n{names[0]} by repository", style="bold")
+    for repository, measures in by_repository(ran.rows).items():
+        shown = ", ".join(
+            f"{measure} {value['mean']:.2f} of {value['count']:.0f}" for measure, value in measures[names[0]].items() if measure in _SHOWN
+        )
+        face.say(f"  {repository}: {shown}")
+    face.say("\nseconds to open the graph and answer (p50, p95)", style="bold")
+    for repository, spent in seconds(ran.rows).items():
+        face.say(
+            f"  {repository}: base met now {spent['new_p50']:.2f}, {spent['new_p95']:.2f}; again {spent['warm_p50']:.2f}, {spent['warm_p95']:.2f}"
+        )
+    for failed in ran.failed:
+        face.say(f"could not run {failed.id}: {failed.reason}")
+
+
+# By repository there are few instances each: only what is compared most often.
+_SHOWN = ("file one @1", "file all @5", "file all @10", "function all @10")
+
+
+def _write(path: Path, text: str) -> None:
+    from backstory.errors import UserError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error

@@ -1,0 +1,48 @@
+"""How sure a mean over instances is: percentile bootstrap intervals, alone and paired.
+
+Resampling whole instances needs no assumption about how scores are spread, and pairing (one draw of instances for both arms) takes out what makes
+an instance hard for either. The draws are seeded, so that the same rows always give the same interval.
+
+Source: Efron and Tibshirani 1993, chapter 13 (percentile intervals).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 10_000  # the ends of a 95 % interval then move by less than 0.002 from seed to seed
+COVERED = 0.95
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the ends of its interval, and over how many values; nan when there are none."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the mean of `values`, one for each instance, with its interval.
+
+    >>> interval([1.0, 1.0, 1.0])
+    Interval(mean=1.0, low=1.0, high=1.0, count=3)
+    """
+    if not values:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    array = np.asarray(values, dtype=float)
+    drawn = np.random.default_rng(SEED).integers(0, len(array), size=(DRAWS, len(array)))
+    low, high = np.quantile(array[drawn].mean(axis=1), [(1 - COVERED) / 2, (1 + COVERED) / 2])
+    return Interval(float(array.mean()), float(low), float(high), len(array))
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Return the mean of the differences between two scores of the same instances, in the same order, with its interval.
+
+    Raises ValueError when the lengths differ.
+    """
+    return interval([one - other for one, other in zip(ours, theirs, strict=True)])

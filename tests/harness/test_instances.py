@@ -1,0 +1,74 @@
+"""Issues with a known answer: how they are read, and what their patches say."""
+
+import json
+
+import pytest
+from graphs import graph_of
+
+from backstory.errors import UserError
+from backstory.harness.instances import gold_of, read_instances
+from repos import Repo
+
+CODE = "import os\n\n\nclass Shop:\n    name = 1\n\n    def open(self):\n        a = 1\n        return a\n\n\ndef close():\n    def inner():\n        return 2\n\n    return inner\n"
+
+
+@pytest.fixture
+def repo(tmp_path):
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Start", {"shop.py": CODE, "tests/test_shop.py": CODE, "notes.txt": "a\n", "gone.py": "x = 1\n"})
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("change", "files", "functions"),
+    [
+        ({"shop.py": CODE.replace("a = 1", "a = 3")}, ("shop.py",), ("shop.py:Shop.open",)),
+        ({"shop.py": CODE.replace("return 2", "return 3")}, ("shop.py",), ("shop.py:close.inner",)),
+        ({"shop.py": CODE.replace("        a = 1\n", "        b = 0\n        a = 1\n")}, ("shop.py",), ("shop.py:Shop.open",)),
+        ({"shop.py": CODE.replace("name = 1", "name = 2")}, ("shop.py",), ()),
+        ({"shop.py": "# head\n" + CODE}, ("shop.py",), ()),
+        ({"tests/test_shop.py": "", "new.py": "y = 1\n"}, (), ()),
+        ({"notes.txt": "b\n", "gone.py": None}, ("gone.py", "notes.txt"), ()),
+        (
+            {"shop.py": CODE.replace("a = 1", "a = 3").replace("    return inner", "    return None")},
+            ("shop.py",),
+            ("shop.py:Shop.open", "shop.py:close"),
+        ),
+    ],
+)
+def test_gold_is_what_the_patch_changes_at_the_base(repo, tmp_path, change, files, functions):
+    """Files that exist and are no tests; innermost functions around removed lines or the place of an insertion, none at module or class level."""
+    base = repo.head
+    repo.commit("Fix", change)
+    repo.git("diff", f"--output={tmp_path / 'patch'}", base, "HEAD")
+    gold = gold_of((tmp_path / "patch").read_text(), graph_of(repo, tmp_path / "cache", at=base))
+    assert (gold.files, gold.functions) == (files, functions)
+
+
+def test_a_patch_that_is_none_is_told(repo, tmp_path):
+    """A broken patch makes its instance fail with a reason, not the benchmark."""
+    broken = "--- a/shop.py\n+++ b/shop.py\n@@ -1,3 +1,3 @@\n import os\n"
+    with pytest.raises(UserError, match="no unified diff"):
+        gold_of(broken, graph_of(repo, tmp_path / "cache"))
+
+
+def row(id, repo):
+    return json.dumps({"instance_id": id, "repo": repo, "base_commit": "c", "problem_statement": "t", "patch": "p", "more": 1})
+
+
+def test_instances_come_by_repository(tmp_path):
+    """Lines are read in the order of the file within each repository; empty lines and further fields are left out."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{row('2', 'b/b')}\n\n{row('9', 'a/a')}\n{row('1', 'b/b')}\n")
+    assert [instance.id for instance in read_instances(path)] == ["9", "2", "1"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"instance_id": "x"}'])
+def test_a_line_that_is_no_instance_is_named(tmp_path, text):
+    """What cannot be read is told with its line and what a line needs."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{row('1', 'a/a')}\n{text}\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_instances(path)
+    with pytest.raises(UserError, match="cannot read"):
+        read_instances(tmp_path / "none.jsonl")

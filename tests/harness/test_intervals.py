@@ -1,0 +1,42 @@
+"""Bootstrap intervals of means over instances."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backstory.harness.intervals import interval, paired
+
+SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+@given(SCORES)
+def test_the_interval_holds_the_mean_and_stays_within_the_values(values):
+    """Lowest value, lower end, mean, upper end and highest value stand in this order, and asking again answers the same."""
+    found = interval(values)
+    assert min(values) - 1e-9 <= found.low <= found.mean + 1e-9
+    assert found.mean <= found.high + 1e-9 <= max(values) + 2e-9
+    assert interval(values) == found
+
+
+def test_the_interval_is_as_wide_as_theory_says():
+    """For a hundred halves and halves it spans about 1.96 standard errors of a mean, 0.098, to each side."""
+    found = interval([0.0, 1.0] * 50)
+    assert found.mean == 0.5
+    assert (found.high - found.low) / 2 == pytest.approx(0.098, abs=0.01)
+
+
+def test_pairing_takes_out_what_both_share():
+    """Two arms that differ by the same amount on every instance differ by it for sure, however much instances vary."""
+    ours, theirs = [0.9, 0.2, 0.5], [0.8, 0.1, 0.4]
+    found = paired(ours, theirs)
+    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    with pytest.raises(ValueError, match="zip"):
+        paired(ours, theirs[:2])
+
+
+def test_nothing_has_no_mean():
+    """No values give no number rather than a zero."""
+    assert math.isnan(interval([]).mean)
+    assert interval([]).count == 0
