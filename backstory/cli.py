@@ -15,6 +15,7 @@ from backstory import __version__, options
 from backstory.command_bench import bench
 from backstory.command_fix import fix, replay, resume
 from backstory.command_look import index, locate
+from backstory.command_past import why
 from backstory.command_runs import apply, runs, show, undo
 from backstory.command_upkeep import action, cache, config, doctor
 from backstory.errors import ExitCode, UserError
@@ -41,7 +42,7 @@ def commands(context: click.Context) -> None:
         raise click.UsageError("no command given", context)
 
 
-for command in (fix, locate, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, action):
+for command in (fix, locate, why, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, action):
     commands.add_command(command)
 
 

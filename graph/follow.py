@@ -17,8 +17,10 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from backstory.errors import StorageError
@@ -76,7 +78,7 @@ class Step(NamedTuple):
 WHITE_SPACE = "only white space differs"
 HISTORY_KIND = "history"
 NEWLINE = b"\n"
-FOLLOW_VERSION = "1"
+FOLLOW_VERSION = "2"
 """Raise it whenever the same past would be told otherwise: what is kept is told anew then."""
 
 
@@ -114,34 +116,69 @@ class Place(NamedTuple):
 
 @dataclass
 class Follower:
-    """What following reads: stored changes, blobs, outlines, and which commits may be seen. positions: place in the order by row id."""
+    """What following reads: stored changes, blobs, outlines, and which commits may be seen. positions: place in the order by row id;
+    numbers: row ids by commit.
+    """
 
     past: Past
     mirror: Mirror
     lineage: Lineage
     positions: Mapping[int, int]
     outlines: Outlines
-    oids: Sequence[bytes]
+    numbers: Mapping[Oid, int]
+    _changes: dict[RepoPath, list[tuple[int, FileChange]]] = field(default_factory=dict)
+    _hunks: dict[FileChange, Hunks] = field(default_factory=dict)
 
     def follow(self, path: RepoPath, blob: Oid, span: Span, name: str = "", *, newest: int | None = None) -> list[Step]:
         """Return the steps of a place in the file at `path`, whose contents are `blob`, newest first.
 
         name: a symbol's qualified name. newest: go no further back once that many are found; fewer means that these are all.
         """
-        steps = _Walk(self, path, blob, span, name).steps(newest)
+        steps = list(islice(_Walk(self, path, blob, span, name).steps(after=-1), newest))
         self.outlines.save()
         return steps
 
+    def last_writer(self, path: RepoPath, blob: Oid, span: Span, *, before: Oid) -> Step | None:
+        """Return the step that last wrote lines of a version: the newest, before a commit, that changed or added some of them.
+
+        path, blob: the file as the commit found it. Moves are followed and are no writing.
+        """
+        walk = _Walk(self, path, blob, span, "")
+        return next((step for step in walk.steps(after=self.positions[self.numbers[before]]) if step.kind != "moved" or step.added), None)
+
+    def changes_of(self, path: RepoPath, after: int) -> list[tuple[int, FileChange]]:
+        """Return the changes of the file that was at `path` right before position `after`, under all its names, each with its position."""
+        owner = self.lineage.today(path, after + 1)
+        if (owner or path) not in self._changes:
+            found: list[tuple[int, FileChange]] = []
+            for name in self.lineage.names(owner) if owner is not None else [path]:
+                for change in self.past.changes_at(name):
+                    position = self.positions.get(change.commit)
+                    if position is not None and (owner is None or self.lineage.today(name, position) == owner):
+                        found.append((position, change))
+            self._changes[owner or path] = found
+            self._hunks.update(self.past.hunks_at([change for _, change in found]))
+        return [(position, change) for position, change in self._changes[owner or path] if position > after]
+
+    def hunks(self, change: FileChange) -> Hunks:
+        """Return a change's hunks as stored, or as the two blobs give them where a giant commit is known by its paths only."""
+        if change not in self._hunks:
+            self._hunks.update(self.past.hunks_at([change]))
+        if self._hunks[change] is None and change.blob is not None and change.was_blob is not None:
+            self._hunks[change] = self.mirror.hunks(change.was_blob, change.blob)
+        return self._hunks[change]
+
     def follow_file(self, path: RepoPath) -> list[Step]:
         """Return the steps of the whole file at `path`, newest first."""
-        found: list[tuple[int, FileChange]] = []
-        for name in self.lineage.names(path) or [path]:
-            for change in self.past.changes_at(name):
-                position = self.positions.get(change.commit)
-                if position is not None and self.lineage.today(name, position) == path:
-                    found.append((position, change))
-        hunks = self.past.hunks_at([change for _, change in found])
-        return [self._file_step(change, hunks[change]) for _, change in sorted(found, key=lambda row: row[0])]
+        return [self._file_step(change, self._hunks[change]) for _, change in sorted(self.changes_of(path, -1), key=lambda row: row[0])]
+
+    def oid(self, change: FileChange) -> Oid:
+        """Return the commit of a change."""
+        return self._oids[change.commit]
+
+    @cached_property
+    def _oids(self) -> dict[int, Oid]:
+        return {number: oid for oid, number in self.numbers.items()}
 
     def _file_step(self, change: FileChange, hunks: Hunks) -> Step:
         added, removed = sum(hunk.new_count for hunk in hunks or ()), sum(hunk.old_count for hunk in hunks or ())
@@ -149,7 +186,7 @@ class Follower:
         evidence = "its lines were not read" if hunks is None else f"{added} added, {removed} removed"
         if change.was is not None:
             evidence = f"the file was {change.was}; {evidence}"
-        return Step(Oid(self.oids[change.commit].hex()), kind, change.path, None, "", change.was, None, None, added, removed, evidence)
+        return Step(self.oid(change), kind, change.path, None, "", change.was, None, None, added, removed, evidence)
 
 
 class _Walk:
@@ -162,37 +199,25 @@ class _Walk:
         self.last: tuple[Oid, Place] | None = None
         self.waiting: list[tuple[int, int, FileChange]] = []
         self.queued: set[tuple[int, int]] = set()
-        self.hunks: dict[FileChange, Hunks] = {}
         self.looked = 0
         self.read: tuple[Oid, bytes, list[bytes]] = (Oid(""), b"", [])
         self._know(blob, self._cut(blob, span, name))
 
-    def steps(self, newest: int | None) -> list[Step]:
-        self._expect(self.path, -1)
-        found: list[tuple[int, Step]] = []
-        while self.waiting and (newest is None or len(found) < newest):
+    def steps(self, *, after: int) -> Iterator[Step]:
+        """Yield the steps before the commit at position `after`, newest first."""
+        self._expect(self.path, after)
+        while self.waiting:
             position, _, change = heappop(self.waiting)
-            found.extend((position, step) for step in self._step(change, position))
-        return [step for _, step in sorted(found, key=lambda row: row[0])]
+            yield from self._step(change, position)
 
     # --- which changes are looked at ------------------------------------------------------------------------------------------------------
 
     def _expect(self, path: RepoPath, after: int) -> None:
         """Queue the changes of the file that was at `path` right before the commit at position `after`, under all its names."""
-        follower = self.follower
-        owner = follower.lineage.today(path, after + 1)
-        rows: list[tuple[int, FileChange]] = []
-        for name in follower.lineage.names(owner) if owner is not None else [path]:
-            for change in follower.past.changes_at(name):
-                position = follower.positions.get(change.commit)
-                if position is None or position <= after or (change.commit, change.ordinal) in self.queued:
-                    continue
-                if owner is None or follower.lineage.today(name, position) == owner:
-                    rows.append((position, change))
-        self.hunks.update(follower.past.hunks_at([change for _, change in rows]))
-        for position, change in rows:
-            self.queued.add((change.commit, change.ordinal))
-            heappush(self.waiting, (position, change.ordinal, change))
+        for position, change in self.follower.changes_of(path, after):
+            if (change.commit, change.ordinal) not in self.queued:
+                self.queued.add((change.commit, change.ordinal))
+                heappush(self.waiting, (position, change.ordinal, change))
 
     def _step(self, change: FileChange, position: int) -> Iterator[Step]:
         if change.was is not None and self.follower.lineage.today(change.path, position) is None:
@@ -206,7 +231,7 @@ class _Walk:
         if change.was_blob is None:
             yield from self._born(change, here, position)
             return
-        hunks = self._hunks(change)
+        hunks = self.follower.hunks(change)
         if hunks is None:
             return
         old, share = self._before(change, hunks, here)
@@ -231,7 +256,7 @@ class _Walk:
         self.at[was] = None
         if not self.is_symbol or self.looked >= REMOVALS_LOOKED_FOR:
             return
-        hunks = (Hunk(1, 1 << 30, 0, 0),) if change.blob is None else self._hunks(change) or ()
+        hunks = (Hunk(1, 1 << 30, 0, 0),) if change.blob is None else self.follower.hunks(change) or ()
         if not any(hunk.old_count for hunk in hunks):
             return
         self.looked += 1
@@ -398,20 +423,34 @@ class _Walk:
 
     def _moved_lines(self, change: FileChange, here: Place) -> tuple[FileChange, Place, str] | None:
         """Return where another file of the same commit held these very lines, when it lost them."""
-        wanted = [line.strip() for line in here.body.split(b"\n")]
+        before, wanted = self._in_context(change, here)
         if sum(map(len, wanted)) < MOVED_CHARS:
             return None
         for source in self._sources(change):
             assert source.was_blob is not None
             stripped = [line.strip() for line in self._lines(source.was_blob)]
-            for hunk in self._hunks(source) or () if source.blob is not None else (Hunk(1, len(stripped), 0, 0),):
+            for hunk in self.follower.hunks(source) or () if source.blob is not None else (Hunk(1, len(stripped), 0, 0),):
                 gone = old_lines(hunk)
                 at = _find_run(stripped[gone.first - 1 : gone.last], wanted)
                 if at is not None:
-                    first = gone.first + at
+                    first = gone.first + at + before
                     evidence = f"from {source.was or source.path}; the same lines were removed there"
-                    return source, self._cut(source.was_blob, Span(first, first + len(wanted) - 1), ""), evidence
+                    return source, self._cut(source.was_blob, Span(first, first + here.body.count(NEWLINE)), ""), evidence
         return None
+
+    def _in_context(self, change: FileChange, here: Place) -> tuple[int, list[bytes]]:
+        """Return the place's lines, with as many as needed of those its commit added around it to tell them from boilerplate, stripped.
+
+        The number says how many were put before it.
+        """
+        assert change.blob is not None
+        lines = self._lines(change.blob)
+        added = [new_lines(hunk) for hunk in (self.follower.hunks(change) or () if change.was_blob is not None else ())]
+        around = next((span for span in added if span.first <= here.span.first and here.span.last <= span.last), Span(1, len(lines)))
+        first, last = here.span.first, here.span.last
+        while sum(len(line.strip()) for line in lines[first - 1 : last]) < MOVED_CHARS and (first > around.first or last < around.last):
+            first, last = max(around.first, first - 1), min(around.last, last + 1)
+        return here.span.first - first, [line.strip() for line in lines[first - 1 : last]]
 
     def _sources(self, change: FileChange) -> list[FileChange]:
         """Return the other changes of a commit that took lines away from a file of the same language, or none where it changed too much."""
@@ -424,8 +463,7 @@ class _Walk:
             for other in others
             if other.ordinal != change.ordinal and other.was_blob is not None and language_of(other.was or other.path) is language
         ]
-        self.hunks.update(self.follower.past.hunks_at([other for other in kept if other not in self.hunks]))
-        return [other for other in kept if other.blob is None or any(hunk.old_count for hunk in self._hunks(other) or ())]
+        return [other for other in kept if other.blob is None or any(hunk.old_count for hunk in self.follower.hunks(other) or ())]
 
     def _most_alike(self, here: Place, blob: Oid, rows: Iterable[Defined]) -> tuple[float, Defined] | None:
         """Return the definition of `blob` that shares most words with a place, with the share; None when none shares enough."""
@@ -444,13 +482,6 @@ class _Walk:
 
     # --- reading --------------------------------------------------------------------------------------------------------------------------
 
-    def _hunks(self, change: FileChange) -> Hunks:
-        """Return a change's hunks as stored, or as the two blobs give them where a giant commit is known by its paths only."""
-        hunks = self.hunks.get(change)
-        if hunks is None and change.blob is not None and change.was_blob is not None:
-            hunks = self.hunks[change] = self.follower.mirror.hunks(change.was_blob, change.blob)
-        return hunks
-
     def _told(self, change: FileChange, kind: StepKind, here: Place, old: Place | None, done: Inside, evidence: str) -> Step:
         return Step(
             self._oid(change),
@@ -467,7 +498,7 @@ class _Walk:
         )
 
     def _oid(self, change: FileChange) -> Oid:
-        return Oid(self.follower.oids[change.commit].hex())
+        return self.follower.oid(change)
 
     def _cut(self, blob: Oid, span: Span, name: str) -> Place:
         return Place(span, name, b"\n".join(self._lines(blob)[span.first - 1 : span.last]))

@@ -181,6 +181,27 @@ def fixed_issues(message: str) -> Sequence[str]:
     return [f"#{number}" for number in sorted({int(a or b) for a, b in _FIXES.findall(message)})]
 
 
+def says_fix(subject: str, body: str = "") -> bool:
+    """Return whether a message says that a fault was mended: its subject has one of the words of faults, or it closes an issue.
+
+    Faults of prose and of checkers (typos, lint, types) do not count.
+
+    >>> says_fix("Fix crash on empty input"), says_fix("Fix typo in docs"), says_fix("Add a flag")
+    (True, False, False)
+    """
+    if _NO_FAULT.search(subject):
+        return False
+    return _FAULT.search(subject) is not None or bool(fixed_issues(f"{subject}\n{body}"))
+
+
+_FAULT = re.compile(
+    r"\b(?:(?:bug|hot)?fix(?:e[sd]|ing)?|bugs?|regress\w*|crash\w*|brok\w+|breaks?|wrong\w*|incorrect\w*|fail(?:s|ed|ing|ure)?"
+    r"|errors?|leak\w*|overflow\w*|deadlock\w*|race|faults?|repair\w*|hang(?:s|ing)?|segfault\w*|cve-\d\S*)\b",
+    re.IGNORECASE,
+)
+_NO_FAULT = re.compile(
+    r"\b(?:typos?|spelling|lint\w*|flake8|mypy|pyright|pylint|pep ?8|docstrings?|formatting|whitespace|changelog)\b", re.IGNORECASE
+)
 _REVERTS = re.compile(r"(?i:this reverts commit)\s+([0-9a-f]{7,40})\b")
 _URL = r"https?://[\w.-]+/[\w.-]+/[\w.-]+/(?:issues|pull|merge_requests)/(\d{1,7})\b"
 _MENTIONS = re.compile(rf"(?<![\w&/])#(\d{{1,7}})\b|\b[Gg][Hh]-(\d{{1,7}})\b|{_URL}")

@@ -157,10 +157,22 @@ class Past:
         """Return the number of changes of each commit that has any."""
         return dict(cast("list[tuple[int, int]]", self._store.rows("SELECT commit_id, count(*) FROM changes GROUP BY commit_id")))
 
+    def change_count(self, commit: int) -> int:
+        """Return the number of changes of one commit."""
+        return cast(int, self._store.rows("SELECT count(*) FROM changes WHERE commit_id = ?", (commit,))[0][0])
+
     def messages(self) -> Iterator[MessageRow]:
         """Yield the words of every stored commit, oldest row first."""
         for row in self._store.rows("SELECT commit_id, author, authored, subject, body FROM messages ORDER BY commit_id"):
             yield MessageRow(*cast("tuple[int, str, int, str, str]", row))
+
+    def messages_with(self, words: str) -> list[MessageRow]:
+        """Return the words of the commits whose message holds `words` (letters and spaces), in any ASCII case, oldest row first."""
+        rows = self._store.rows(
+            "SELECT commit_id, author, authored, subject, body FROM messages WHERE body LIKE ?1 OR subject LIKE ?1 ORDER BY commit_id",
+            (f"%{words}%",),
+        )
+        return [MessageRow(*row) for row in cast("list[tuple[int, str, int, str, str]]", rows)]
 
     def message(self, commit: int) -> MessageRow:
         """Return the words of one commit."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from backstory.errors import UserError
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     import networkx
 
     from backstory.graph.code import CodeView
+    from backstory.graph.symbol_changes import SymbolChange
 
 CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
+CO_CHANGE_STEPS = 10  # of a place's commits, whose symbols must be parsed for; older ones weigh little by then
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
 SECONDS_A_DAY = 86_400.0
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799  # the first and last second that a datetime can tell
@@ -243,7 +246,49 @@ class RepoGraph:
                 weights[other] += self._decay(number) / len(others)
                 times[other] += 1
         best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
-        return [Edge("co_changed", path, other, weights[other], f"together in {times[other]} commits") for other in best]
+        return [Edge("co_changed", path, other, weights[other], _together(times[other])) for other in best]
+
+    def symbols_touched(self, oids: Sequence[Oid]) -> "Mapping[Oid, Sequence[SymbolChange]]":
+        """Return what each of some commits did to the definitions of the files it changed, under the names of then; kept once asked for.
+
+        Raises KeyError for a commit that may not be seen.
+        """
+        from backstory.graph.symbol_changes import symbols_touched  # here: it loads the code half
+
+        return symbols_touched(self._follower, self.store, [(oid, self._ids[oid]) for oid in oids])
+
+    def symbols_moving_with(self, history: History, limit: int = 10) -> Sequence[Edge]:
+        """Return the symbols that changed in the same commits as a place most often, heaviest first, as edges from the place.
+
+        Weighed as files are in `co_changed`; the newest `CO_CHANGE_STEPS` commits of the place count. Symbols gone since are left out.
+        """
+        commits = [
+            oid
+            for oid in dict.fromkeys(step.commit for step in history.steps)
+            if self._past.change_count(self._ids[oid]) <= CO_CHANGE_FILES
+        ][:CO_CHANGE_STEPS]
+        weights: dict[str, float] = defaultdict(float)
+        times: dict[str, int] = defaultdict(int)
+        own = f"{history.path}:{history.symbol}"
+        for oid, changes in self.symbols_touched(commits).items():
+            position = self._positions[self._ids[oid]]
+            named = ((self._lineage.today(change.path, position), change) for change in changes)
+            others = {f"{path}:{change.qualname}" for path, change in named if path is not None} - {own}
+            for other in others:
+                weights[other] += self._decay(self._ids[oid]) / len(others)
+                times[other] += 1
+        best = (
+            other for other in sorted(weights, key=lambda other: (-weights[other], other)) if self.code.symbol(SymbolId(other)) is not None
+        )
+        return [Edge("co_changed", own, other, weights[other], _together(times[other])) for other in islice(best, limit)]
+
+    def last_writer(self, path: RepoPath, blob: Oid, span: Span, *, before: Oid) -> Oid | None:
+        """Return the commit that last wrote lines of the version of a file that a commit found, None when following the lines back leads nowhere.
+
+        path: its name there. Of lines written by several commits it is the newest one. Raises KeyError for a commit that may not be seen.
+        """
+        step = self._follower.last_writer(path, blob, span, before=before)
+        return None if step is None else step.commit
 
     def outline(self, path: RepoPath) -> Sequence[Defined]:
         """Return what is defined in a file at `at`, outer before inner; nothing in an unknown language. Raises KeyError when there is no such file."""
@@ -281,7 +326,7 @@ class RepoGraph:
 
     def reverts(self) -> Sequence[Edge]:
         """Return an edge from each commit that says it reverts another to that one, newest first; both are visible."""
-        return self._message_edges["reverts"]
+        return self._reverts
 
     def mentions(self) -> Sequence[Edge]:
         """Return an edge from each commit to each issue number its message names, newest first."""
@@ -299,6 +344,7 @@ class RepoGraph:
             "touched": sum(changes.values()),
             "renamed_from": sum(1 for number, _, _ in self._past.renames() if self._visible[number]),
             "co_changed": self._count_pairs(changes),
+            "reverts": len(self._reverts),
             **{kind: len(found) for kind, found in self._message_edges.items()},
         }
         edges.update(self.code.edge_counts().items())
@@ -342,9 +388,9 @@ class RepoGraph:
     # --- computed once ----------------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
+    def _ids(self) -> dict[Oid, int]:
         oids = self._skeleton.oids
-        return {oids[number].hex(): number for number, seen in enumerate(self._visible) if seen}
+        return {Oid(oids[number].hex()): number for number, seen in enumerate(self._visible) if seen}
 
     @cached_property
     def _order_ids(self) -> list[int]:
@@ -379,7 +425,7 @@ class RepoGraph:
     @cached_property
     def _follower(self) -> Follower:
         outlines = Outlines(self.store, self.mirror.read_blob)
-        return Follower(self._past, self.mirror, self._lineage, self._positions, outlines, self._skeleton.oids)
+        return Follower(self._past, self.mirror, self._lineage, self._positions, outlines, self._ids)
 
     def _followed(self, path: RepoPath, span: Span, name: str, newest: int | None) -> History:
         """Return the history of a place, as kept since it was followed from `at` before, or followed now; what is whole is kept."""
@@ -396,23 +442,30 @@ class RepoGraph:
     @cached_property
     def _message_edges(self) -> dict[EdgeKind, list[Edge]]:
         """Return the edges that messages tell of, by kind."""
-        sorted_ids = sorted(self._ids)
-        found: dict[EdgeKind, list[Edge]] = {"reverts": [], "mentions": [], "fixed": []}
+        found: dict[EdgeKind, list[Edge]] = {"mentions": [], "fixed": []}
         for message in self._messages:
             said = f"{message.subject}\n{message.body}"
-            for shortened in revert_targets(said):
-                target = _unique_prefix(sorted_ids, shortened)
-                if target is not None and target != message.oid:
-                    found["reverts"].append(Edge("reverts", message.oid, target, evidence=message.subject))
             found["mentions"].extend(Edge("mentions", message.oid, number, evidence=message.subject) for number in issue_numbers(said))
             found["fixed"].extend(Edge("fixed", message.oid, number, evidence=message.subject) for number in fixed_issues(said))
         return found
 
     @cached_property
+    def _reverts(self) -> list[Edge]:
+        sorted_ids = sorted(self._ids)
+        found: list[tuple[int, Edge]] = []
+        for row in self._past.messages_with("this reverts commit"):
+            position = self._positions.get(row.commit)
+            for shortened in revert_targets(f"{row.subject}\n{row.body}") if position is not None else ():
+                target = _unique_prefix(sorted_ids, shortened)
+                if position is not None and target is not None and target != self._order[position]:
+                    found.append((position, Edge("reverts", self._order[position], target, evidence=row.subject)))
+        return [edge for _, edge in sorted(found, key=lambda item: item[0])]
+
+    @cached_property
     def _message_edges_at(self) -> dict[str, list[Edge]]:
         """Return the edges that messages tell of, by either end."""
         found: dict[str, list[Edge]] = defaultdict(list)
-        for edges in self._message_edges.values():
+        for edges in (self._reverts, *self._message_edges.values()):
             for edge in edges:
                 found[edge.src].append(edge)
                 found[edge.dst].append(edge)
@@ -450,7 +503,7 @@ class RepoGraph:
         """Return the edges of these kinds that begin or end at a node, history first, in a fixed order."""
         found: list[Edge] = [edge for edge in self._message_edges_at.get(node, ()) if edge.kind in kinds]
         if _COMMIT_ID.fullmatch(node):
-            return [*found, *self._edges_at_commit(node, kinds)] if node in self else []
+            return [*found, *self._edges_at_commit(Oid(node), kinds)] if node in self else []
         path = RepoPath(node)
         if path in self._files:
             if "touched" in kinds:
@@ -461,8 +514,8 @@ class RepoGraph:
                 found += [Edge("renamed_from", path, name) for name in self._lineage.names(path)[1:]]
         return [*found, *self.code.neighbours(node, kinds, "out"), *self.code.neighbours(node, kinds, "in")]
 
-    def _edges_at_commit(self, node: str, kinds: Sequence[EdgeKind]) -> list[Edge]:
-        oid, number = Oid(node), self._ids[node]
+    def _edges_at_commit(self, oid: Oid, kinds: Sequence[EdgeKind]) -> list[Edge]:
+        number = self._ids[oid]
         found: list[Edge] = []
         if "parent" in kinds:
             found += [Edge("parent", oid, parent) for parent in self.parents(oid)]
@@ -477,6 +530,10 @@ def _unique_prefix(sorted_ids: Sequence[str], shortened: str) -> str | None:
     place = bisect_left(sorted_ids, shortened)
     matches = [oid for oid in sorted_ids[place : place + 2] if oid.startswith(shortened)]
     return matches[0] if len(matches) == 1 else None
+
+
+def _together(times: int) -> str:
+    return f"together in {times} commit{'' if times == 1 else 's'}"
 
 
 def _moment(seconds: int) -> datetime:

@@ -101,11 +101,16 @@ def test_the_version_has_an_entry_in_the_changelog():
     assert f"## [{backstory.__version__}]" in text or "## [Unreleased]" in text
 
 
-def test_json_fields_are_documented():
-    """The fields of a run's outcome are the rows of docs/output.md."""
-    source = (ROOT / "harness" / "show.py").read_text()
-    body = source[source.index("def outcome_json") : source.index("def story_lines")]
+@pytest.mark.parametrize(
+    ("section", "module", "function"),
+    [("## `fix --json`", "show.py", "outcome_json"), ("## `why --json`", "past.py", "_event_json")],
+)
+def test_json_fields_are_documented(section, module, function):
+    """The fields of a run's outcome, and of an event of the past, are the rows of their tables in docs/output.md."""
+    source = (ROOT / "harness" / module).read_text()
+    body = source[source.index(f"def {function}") :].partition("\n\n\n")[0]
     fields = re.findall(r'^        "(\w+)":', body, re.MULTILINE)
-    table = (ROOT / "docs" / "output.md").read_text()
+    page = (ROOT / "docs" / "output.md").read_text()
+    table = page[page.index(section) :].split("\n## ")[0]
     rows = [name for row in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE) for name in re.findall(r"\w+", row)]
     assert fields == rows, json.dumps(fields)

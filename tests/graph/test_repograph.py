@@ -278,7 +278,7 @@ def test_files_that_change_together_are_coupled(tmp_path):
     repo.commit("alone", {"3.txt": "3", "gone.txt": None})
     graph = graph_of(repo, tmp_path)
     edges = graph.co_changed(RepoPath("0.txt"))
-    assert [(edge.dst, edge.evidence) for edge in edges] == [("1.txt", "together in 2 commits"), ("2.txt", "together in 1 commits")]
+    assert [(edge.dst, edge.evidence) for edge in edges] == [("1.txt", "together in 2 commits"), ("2.txt", "together in 1 commit")]
     assert 1.9 < edges[0].weight < 2 and 0.45 < edges[1].weight < 0.5
     assert len(graph.co_changed(RepoPath("0.txt"), limit=1)) == 1
     assert list(graph.co_changed(RepoPath("3.txt"))) == []
