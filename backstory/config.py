@@ -8,7 +8,7 @@ ignored with a warning. It is read at the base commit, never from the work tree.
 """
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +22,14 @@ USER_FILE: Final = "config.toml"
 FOLDER_VARIABLES: Final = ("BACKSTORY_CACHE_DIR", "BACKSTORY_STATE_DIR", "BACKSTORY_CONFIG_DIR")
 # Variables with our prefix that say nothing to us: `--sandbox none` marks the processes of a check with it, and a check may run us.
 _MARKS: Final = ("BACKSTORY_RUN",)
+_LITELLM_VARIABLES: Final = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_LOCAL_BLOG_POSTS": "True",
+    "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
+    "LITELLM_MODE": "PRODUCTION",  # any other loads `.env`
+}
+_LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "none"]
@@ -293,6 +301,19 @@ def folders(environ: Mapping[str, str]) -> Folders:
 
     cache, state, config = FOLDER_VARIABLES
     return Folders(place(cache, user_cache_path), place(state, user_state_path), place(config, user_config_path))
+
+
+def keep_litellm_quiet(environ: MutableMapping[str, str]) -> None:
+    """Set in the environment of this process what litellm reads when it is imported, so that it fetches nothing, reads no `.env` and reaches a
+    server on this machine directly.
+
+    It would fetch a map of prices, of headers and its own news; load the `.env` of the current folder, which may be the repository's; and send
+    even requests to this machine through a proxy that the environment names.
+    """
+    environ.update(_LITELLM_VARIABLES)
+    for variable in ("NO_PROXY", "no_proxy"):
+        exempt = [host for host in environ.get(variable, "").split(",") if host]
+        environ[variable] = ",".join([*exempt, *(host for host in _LOOPBACK_HOSTS if host not in exempt)])
 
 
 def made(folder: Path) -> Path:

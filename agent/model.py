@@ -1,0 +1,319 @@
+"""The model: sends a history to wherever the user's model is served and returns the reply, through litellm, which speaks every provider's API.
+
+litellm is imported when the first reply is asked for, never before: it takes seconds. Everything that decides how a run behaves is done here and
+not by litellm: how long a call may take, what is asked again and when, what a failure means. A call runs on an event loop in a thread of its own, so
+that it ends when it is told to, or when its time is over, however slowly the server drips; nothing is streamed, because a tool call is of no use
+before it is whole, and servers parse whole replies more reliably than streamed ones.
+
+Three ways to fail, three fates. What passes by itself (busy, restarting, a lost connection) is asked again, a bounded number of times, with full
+jitter [1]. A prompt that does not fit the model's window is a reply with stop "overflow", which the caller can act on. Anything else is a ModelError:
+one line that says what is wrong and what to do, without the key.
+
+[1] M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015.
+"""
+
+import asyncio
+import atexit
+import concurrent.futures
+import importlib
+import logging
+import random
+import threading
+import time
+import warnings
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from backstory.agent.failures import Failure, is_overflow, read_retry_after, remedy
+from backstory.agent.messages import Message, Reply, Sampling, ToolSchema, Usage
+from backstory.agent.secret import Secret
+from backstory.agent.wire import read_reply, read_stop, write_messages, write_tools
+from backstory.errors import ModelError
+
+log = logging.getLogger(__name__)
+Jitter: TypeAlias = Callable[[], float]
+T = TypeVar("T")
+
+RETRIES: Final = 6  # a server that restarts is back within a minute or not at all
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+LONGEST_RETRY_AFTER_S: Final = 120.0  # a provider's window is a minute; one that says hours has run out of quota
+_LOOK_S: Final = 0.05  # how soon a cancellation is seen
+_WIND_UP_S: Final = 2.0  # for closing connections when the process ends
+_BELOW_V1: Final = ("hosted_vllm", "openai", "llamafile", "lm_studio")  # their servers have the API below /v1
+_NO_KEY: Final = "none"  # sent where there is no key: local servers ignore it, and litellm would look into the environment for one
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model answers. model: litellm's name for it (`hosted_vllm/NAME`, `openai/NAME`, `anthropic/NAME`, ...); api_base: the address, None
+    for the provider's own. key: None where none is needed.
+    """
+
+    model: str
+    api_base: str | None = None
+    key: Secret | None = None
+
+
+class RemoteModel:
+    """The `Model` behind an endpoint. Serves many threads."""
+
+    def __init__(self, endpoint: Endpoint, *, before_import: Callable[[], None], jitter: Jitter = random.random) -> None:
+        """before_import: called before litellm is imported, to keep it offline and quiet (`backstory.config.keep_litellm_quiet`): it reads the
+        environment when it is imported, which nothing in this folder may touch. jitter: a number in [0, 1) per wait.
+        """
+        self._endpoint = endpoint
+        self._before_import = before_import
+        self._jitter = jitter
+        self._target: _Target | None = None
+
+    @property
+    def name(self) -> str:
+        """What litellm calls the model."""
+        return self._endpoint.model
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+    ) -> Reply:
+        """Return the next message; see `Model`. Importing litellm, once in a process, does not count as the model's time."""
+        engine = _engine(self._before_import)
+        if self._target is None:
+            self._target = _target(self._endpoint, engine.litellm)
+        started = time.monotonic()
+        request = _request(self._target, messages, tools, sampling)
+        call = _Call(engine.litellm, request, self._jitter, started + timeout_s, turn=len(messages))
+        future = engine.start(call.run())
+        while not cancel.is_set():
+            done, _ = concurrent.futures.wait((future,), timeout=_LOOK_S)
+            if done:
+                outcome = future.result()
+                break
+        else:
+            future.cancel()
+            outcome = None
+        if isinstance(outcome, Failure):
+            raise ModelError(remedy(outcome, self._endpoint.model, self._endpoint.api_base, self._endpoint.key))
+        return outcome or Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started), call.retries)
+
+
+class _Call:
+    """One reply being asked for. run: gives it, or the last failure, or None when the time is over."""
+
+    def __init__(self, litellm: Any, request: Mapping[str, Any], jitter: Jitter, deadline: float, *, turn: int) -> None:
+        self.retries = 0
+        self._litellm = litellm
+        self._request = request
+        self._jitter = jitter
+        self._deadline = deadline
+        self._turn = turn
+
+    async def run(self) -> Reply | Failure | None:
+        while True:
+            started = time.monotonic()
+            left = self._deadline - started
+            if left <= 0:
+                return None
+            answer = await _within(left, self._ask(left))
+            if answer is None:
+                return None
+            if not isinstance(answer, Failure):
+                return self._read(answer, time.monotonic() - started)
+            if is_overflow(answer):
+                return Reply(Message("assistant"), "overflow", Usage(seconds=time.monotonic() - started), self.retries)
+            if not answer.passes or self.retries == RETRIES:
+                return answer
+            wait_s = self._wait_s(answer)
+            self.retries += 1
+            log.info("model.retry retries=%d status=%s wait_s=%.2f", self.retries, answer.status, wait_s)
+            await asyncio.sleep(min(wait_s, self._deadline - time.monotonic()))
+
+    async def _ask(self, left_s: float) -> Mapping[str, Any] | Failure:
+        """Return what the server answered, as JSON. Foreign exceptions end here; their text may hold the key, so none of them goes on."""
+        try:
+            response = await self._litellm.acompletion(**self._request, timeout=left_s)
+            answer = response.model_dump()
+        except self._litellm.exceptions.UnsupportedParamsError as error:
+            return Failure(400, str(error))
+        except self._litellm.openai.APIError as error:  # what all of litellm's are made of
+            return _failure(error)
+        if not isinstance(answer, dict) or not answer.get("choices"):
+            return Failure(None, "the answer holds no reply")
+        return answer
+
+    def _read(self, answer: Mapping[str, Any], seconds: float) -> Reply:
+        choice = answer["choices"][0]
+        message = read_reply(choice.get("message") or {}, turn=self._turn)
+        return Reply(message, read_stop(choice.get("finish_reason"), message), _usage(answer.get("usage"), seconds), self.retries)
+
+    def _wait_s(self, failure: Failure) -> float:
+        """Return how long to wait: what the server asks for and up to a second more, so that not everyone is back at once; else full jitter."""
+        if failure.retry_after_s is not None:
+            return min(failure.retry_after_s, LONGEST_RETRY_AFTER_S) + self._jitter()
+        return self._jitter() * min(LONGEST_WAIT_S, FIRST_WAIT_S * float(2**self.retries))
+
+
+def _failure(error: Any) -> Failure:
+    """Return what one of litellm's exceptions says. A connection that failed has a status too, 500, but no headers of an answer.
+
+    litellm keeps the headers in one place for some providers and in another for the rest.
+    """
+    headers = getattr(error, "litellm_response_headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+    status = getattr(error, "status_code", None)
+    return Failure(
+        status if headers and isinstance(status, int) else None, str(error), read_retry_after(headers.get("retry-after"), time.time())
+    )
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `work` gives, or None when it takes longer; it is then cancelled, its connection closed."""
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        return None
+
+
+def _usage(written: object, seconds: float) -> Usage:
+    fields = written if isinstance(written, dict) else {}
+    details = fields.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Usage(
+        _count(fields.get("prompt_tokens")), cached if isinstance(cached, int) else None, _count(fields.get("completion_tokens")), seconds
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is the same in every call to an endpoint. arguments: for litellm, holding the key; supported: parameters that the provider takes;
+    reasoning_fields: under which names it looks for past reasoning.
+    """
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    model: str
+    supported: frozenset[str]
+    reasoning_fields: tuple[str, ...]
+
+
+def _target(endpoint: Endpoint, litellm: Any) -> _Target:
+    """Return how litellm is to reach the endpoint. Raises ModelError for a name that says nothing about whose model it is."""
+    provider, _, name = endpoint.model.partition("/")
+    model, base = endpoint.model, endpoint.api_base
+    known = {getattr(one, "value", one) for one in litellm.provider_list}
+    if base is not None and (not name or provider not in known):
+        # `Qwen/Qwen3-Coder` and `qwen3` are names of weights, which whoever serves them at an address of their own goes by.
+        model = f"hosted_vllm/{endpoint.model}"
+    try:
+        bare, provider, _, _ = litellm.get_llm_provider(model=model, api_base=base)
+    except litellm.exceptions.BadRequestError:
+        bare = ""
+    if not bare:
+        raise ModelError(
+            f"nobody knows whose model {endpoint.model!r} is; name it PROVIDER/NAME, or give the address it is served at with --api-base"
+        )
+    if base is not None and provider in _BELOW_V1 and urlsplit(base).path in ("", "/"):
+        base = base.rstrip("/") + "/v1"
+    arguments = {
+        "model": model,
+        "api_base": base,
+        "api_key": endpoint.key.reveal() if endpoint.key else _NO_KEY if base is not None else None,
+        "max_retries": 0,
+        "num_retries": 0,
+        "no-log": True,
+    }
+    supported = litellm.get_supported_openai_params(model=bare, custom_llm_provider=provider) or ()
+    # vLLM up to 0.31 reads `reasoning` alone, templates and other servers `reasoning_content`.
+    fields = ("reasoning_content", "reasoning") if provider == "hosted_vllm" else ("reasoning_content",)
+    return _Target(arguments, endpoint.model, frozenset(supported), fields)
+
+
+def _request(target: _Target, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling) -> dict[str, Any]:
+    """Return the arguments of litellm's call. Raises ModelError where the provider takes no tools."""
+    if tools and "tools" not in target.supported:
+        raise ModelError(f"{target.model!r} takes no tools through litellm; name a model that can call tools")
+    chosen = {"temperature": sampling.temperature, "seed": sampling.seed}
+    return {
+        **target.arguments,
+        "messages": write_messages(messages, reasoning_fields=target.reasoning_fields),
+        **({"tools": write_tools(tools)} if tools else {}),
+        "max_tokens": sampling.output_tokens,
+        # Not every provider has a seed or lets the temperature be chosen; what is left out is left to the provider.
+        **{name: value for name, value in chosen.items() if value is not None and name in target.supported},
+    }
+
+
+class _Engine:
+    """litellm and the event loop its calls run on: one in a process, because litellm keeps its connections by process and by loop."""
+
+    def __init__(self) -> None:
+        self.litellm = _import_litellm()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+        atexit.register(self._close)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Begin `work` on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _close(self) -> None:
+        """End what runs and close the connections in the thread they belong to, so that the interpreter has nothing to complain of."""
+        with suppress(concurrent.futures.TimeoutError):
+            self.start(self._wind_up()).result(timeout=_WIND_UP_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=_WIND_UP_S)
+
+    async def _wind_up(self) -> None:
+        await self.litellm.close_litellm_async_clients()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+_ENGINE_LOCK: Final = threading.Lock()
+_ENGINES: Final[list[_Engine]] = []  # none before the first reply, then one
+
+
+def _engine(before_import: Callable[[], None]) -> _Engine:
+    with _ENGINE_LOCK:
+        if not _ENGINES:
+            before_import()
+            _ENGINES.append(_Engine())
+        return _ENGINES[0]
+
+
+def _import_litellm() -> Any:
+    """Return litellm, with everything switched off that prints, phones or decides by itself."""
+    started = time.monotonic()
+    try:
+        litellm: Any = importlib.import_module("litellm")  # by name: mypy would read all of it
+    except ImportError as error:
+        raise ModelError(f"litellm cannot be imported ({error}); install it again: pip install --force-reinstall litellm") from error
+    litellm.suppress_debug_info = True  # "Give Feedback / Get Help" on standard output with every failure
+    litellm.telemetry = False
+    litellm.drop_params = False  # a parameter left out in silence is a run that is not what it says
+    litellm.num_retries = 0
+    litellm.callbacks = []
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # requests and exceptions are logged with what they hold
+    # A call that is cancelled while litellm prepares it leaves a coroutine behind that nobody wants any more.
+    warnings.filterwarnings("ignore", message="coroutine '.*' was never awaited", category=RuntimeWarning)
+    log.info("model.import seconds=%.1f", time.monotonic() - started)
+    return litellm
