@@ -1,13 +1,15 @@
 """What a run may spend, asked before each call.
 
-Three purses: seconds of wall clock, steps (a check that runs, later a model call) and tokens. A stop is a value, never an exception: who asks
+Three purses: seconds of wall clock, steps (a check that runs, a model's reply) and tokens. A stop is a value, never an exception: who asks
 `spent_out` and gets a reason winds up with what it has. The decision to stop is recorded in the trace, so that a resumed or replayed run stops
-where the first one did, however fast the machine is.
+where the first one did, however fast the machine is. Attempts that run side by side spend from one budget, and each records its own stop.
 """
 
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from backstory.agent.messages import Usage
 from backstory.agent.trace import Trace
 
 
@@ -20,21 +22,57 @@ class Budget:
     tokens: int | None = None
 
 
-@dataclass
-class Purse:
-    """What is left of a budget. seconds_before: spent by the run before it was resumed."""
+class _Spent:
+    """What all lanes of a run have spent together."""
 
-    budget: Budget
-    trace: Trace
-    seconds_before: float = 0.0
-    steps: int = 0
-    tokens: int = 0
-    stopped: str | None = None
-    _started: float = field(default_factory=time.monotonic)
+    def __init__(self, seconds_before: float) -> None:
+        self.started = time.monotonic() - seconds_before
+        self.steps = 0
+        self.usage = Usage(cached_tokens=None)
+        self.replies = 0
+        self.lock = threading.Lock()
+
+
+class Purse:
+    """What is left of a budget, for one lane of a run."""
+
+    def __init__(self, budget: Budget, trace: Trace, seconds_before: float = 0.0, *, _spent: _Spent | None = None) -> None:
+        """seconds_before: spent by the run before it was resumed."""
+        self.budget = budget
+        self.stopped: str | None = None
+        self._trace = trace
+        self._spent = _spent or _Spent(seconds_before)
+
+    def in_lane(self, trace: Trace) -> "Purse":
+        """Return the same purse for a lane that records into `trace`."""
+        return Purse(self.budget, trace, _spent=self._spent)
+
+    @property
+    def steps(self) -> int:
+        """Return the steps taken so far, in all lanes."""
+        return self._spent.steps
+
+    @property
+    def usage(self) -> Usage:
+        """Return what all replies so far cost together."""
+        return self._spent.usage
+
+    @property
+    def replies(self) -> int:
+        """Return how many replies of a model were had."""
+        return self._spent.replies
 
     def count_step(self) -> None:
         """Take one step out of the purse."""
-        self.steps += 1
+        with self._spent.lock:
+            self._spent.steps += 1
+
+    def count_reply(self, usage: Usage) -> None:
+        """Take one reply of a model out of the purse."""
+        with self._spent.lock:
+            self._spent.usage = total(self._spent.usage, usage)
+            self._spent.replies += 1
+            self._spent.steps += 1
 
     def seconds_left(self) -> float | None:
         """Return the seconds left, never negative, or None without limit."""
@@ -42,20 +80,38 @@ class Purse:
             return None
         return max(0.0, self.budget.seconds - self._seconds())
 
+    def tokens_left(self) -> int | None:
+        """Return the tokens left, never negative, or None without limit."""
+        return None if self.budget.tokens is None else max(0, self.budget.tokens - self._tokens())
+
     def spent_out(self) -> str | None:
         """Return why the run must stop now, or None. Once stopped it stays stopped."""
         if self.stopped is None:
-            self.stopped = self.trace.limit(self._reason)
+            self.stopped = self._trace.limit(self._reason)
         return self.stopped
 
     def _reason(self) -> str | None:
-        if self.budget.steps is not None and self.steps >= self.budget.steps:
+        if self.budget.steps is not None and self._spent.steps >= self.budget.steps:
             return f"the budget of {self.budget.steps} steps is spent"
-        if self.budget.tokens is not None and self.tokens >= self.budget.tokens:
+        if self.budget.tokens is not None and self._tokens() >= self.budget.tokens:
             return f"the budget of {self.budget.tokens} tokens is spent"
         if self.budget.seconds is not None and self._seconds() >= self.budget.seconds:
             return f"the budget of {self.budget.seconds:g} seconds is spent"
         return None
 
+    def _tokens(self) -> int:
+        return self._spent.usage.input_tokens + self._spent.usage.output_tokens
+
     def _seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self._started
+        return time.monotonic() - self._spent.started
+
+
+def total(one: Usage, other: Usage) -> Usage:
+    """Return what two replies cost together; cached tokens are known where either tells them."""
+    told = [usage.cached_tokens for usage in (one, other) if usage.cached_tokens is not None]
+    return Usage(
+        one.input_tokens + other.input_tokens,
+        sum(told) if told else None,
+        one.output_tokens + other.output_tokens,
+        round(one.seconds + other.seconds, 3),
+    )

@@ -5,6 +5,7 @@ does to those files can change the answer. Laying over happens on git trees, not
 command and the environment is the key of the verdict.
 """
 
+import copy
 import hashlib
 import itertools
 import queue
@@ -80,6 +81,12 @@ class Judge:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def in_lane(self, trace: Trace, purse: Purse) -> "Judge":
+        """Return a judge that records into a lane of the run and may lay over files of its own; its worktrees are this one's. Not a context manager."""
+        lane = copy.copy(self)
+        lane.trace, lane._purse, lane._overlay = trace, purse, dict(self._overlay)
+        return lane
 
     def add_overlay(self, files: Mapping[RepoPath, bytes]) -> None:
         """Lay `files` over every tree from now on, beside what is laid over already."""

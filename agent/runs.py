@@ -9,11 +9,12 @@ import base64
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.judge import Judge, Stage
@@ -145,7 +146,7 @@ def resume(
     start = _start_of(events, run_id)
     if budget is not None:
         start = replace(start, request=replace(start.request, budget=budget))
-    spent = sum(seconds for event in events if isinstance(seconds := event.body.get("seconds"), float))
+    spent = seconds_at_work(events)
     with RecordedTrace(path, run_id, on_event=on_event, past_limit=budget is not None) as trace:
         trace.note("started", **dict(events[0].body))
         return _go(run_id, start, trace, report=report, pip=pip, seconds_before=spent, remember=True)
@@ -181,6 +182,17 @@ def list_runs(state_dir: Path) -> list[RunSummary]:
         if folder.is_dir()
         else []
     )
+
+
+def seconds_at_work(events: Sequence[Event]) -> float:
+    """Return the wall-clock seconds in which some step of a run was under way; steps of parallel attempts count once."""
+    worked = 0.0
+    until = float("-inf")
+    steps = [(datetime.fromisoformat(event.at).timestamp(), event.body["seconds"]) for event in events if "seconds" in event.body]
+    for began, ended in sorted((at - float(cast(float, seconds)), at) for at, seconds in steps):
+        worked += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return worked
 
 
 def find_run(state_dir: Path, prefix: str) -> str:

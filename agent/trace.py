@@ -4,15 +4,20 @@ The agent is written as ordinary deterministic code whose effects (a check that 
 step runs its effect and the event is on disk before the next step begins. After a crash the same code runs again from the top: as long as
 recorded events last, a step returns what was recorded instead of running anything; then it goes on live. A replay runs every effect again and
 compares, so it arrives at the same patch or names the first event that differs. The idea is that of durable execution: state is never saved,
-it is derived from the events.
+it is derived from the events. What comes from outside and cannot be had again (`decide`: a model's reply, which of several attempts was first)
+is taken from the record in a replay as well.
+
+Attempts run side by side, and how their events interleave is chance. Each writes into a lane of its own: the order within a lane is what
+resumes and replays, the order between lanes is not.
 
 A torn last line (power loss, `kill -9`, disk full) is dropped on opening: it is the one event that was never whole.
 """
 
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,17 +34,19 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a trace. seq: 0, 1, 2, ... without gaps; at: UTC, ISO 8601."""
+    """One line of a trace. seq: 0, 1, 2, ... without gaps; at: UTC, ISO 8601; lane: which of the parallel ways it belongs to, "" for the main one."""
 
     run: str
     seq: int
     at: str
     kind: str
     body: Mapping[str, Json]
+    lane: str = ""
 
     def to_line(self) -> bytes:
         """Return the event as one line of JSON, newline included."""
-        fields = {"v": SCHEMA_VERSION, "run": self.run, "seq": self.seq, "at": self.at, "kind": self.kind, "body": self.body}
+        lane = {"lane": self.lane} if self.lane else {}
+        fields = {"v": SCHEMA_VERSION, "run": self.run, "seq": self.seq, "at": self.at, **lane, "kind": self.kind, "body": self.body}
         return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
 
@@ -72,8 +79,14 @@ class Trace(Protocol):
     def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
         """Return the result of `effect`, recorded under `kind` and `key`."""
 
+    def decide(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Return the result of `effect` as `step` does; a replay takes the recorded one, since what comes from outside cannot be had again."""
+
     def limit(self, reason: Callable[[], str | None]) -> str | None:
         """Return why the run has to stop here, or None: what was recorded as long as recorded events last, then what `reason` says, recorded."""
+
+    def lane(self, name: str) -> "Trace":
+        """Return the trace of one of several ways that are gone side by side; each name once."""
 
 
 class RecordedTrace:
@@ -84,8 +97,43 @@ class RecordedTrace:
 
         past_limit: go on where a limit stopped the run, with another budget; what was recorded from the limit on no longer applies.
         """
+        self._journal = _Journal(path, run, on_event, past_limit=past_limit)
+        self._main = _RecordedLane(self._journal, "")
+
+    def __enter__(self) -> "RecordedTrace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+
+    def note(self, kind: str, **body: Json) -> None:
+        """Record `body` unless it is already recorded as the next event."""
+        self._main.note(kind, **body)
+
+    def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Return the recorded result of the next step if it is this one; otherwise run `effect` and record what it gave."""
+        return self._main.step(kind, key, effect, codec)
+
+    def decide(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """The same as `step`: only a replay tells them apart."""
+        return self._main.step(kind, key, effect, codec)
+
+    def limit(self, reason: Callable[[], str | None]) -> str | None:
+        """Return the recorded limit if it is the next event; decide only when nothing recorded lies ahead."""
+        return self._main.limit(reason)
+
+    def lane(self, name: str) -> Trace:
+        """Return the lane `name` of this trace."""
+        return self._main.lane(name)
+
+
+class _Journal:
+    """The file of a trace, and what is recorded in it that no lane has come to yet. For several threads at once."""
+
+    def __init__(self, path: Path, run: str, on_event: Callable[[Event], None] | None, *, past_limit: bool) -> None:
         self._run = run
         self._on_event = on_event
+        self._lock = threading.Lock()
         self._file = _open_locked(path, run)
         events, whole_bytes = whole_events(path)
         os.ftruncate(self._file, whole_bytes)
@@ -93,24 +141,51 @@ class RecordedTrace:
         valid = [event for event in _still_valid(events) if event.kind != "finished"]
         limit = next((event.seq for event in valid if event.kind == "limit"), None)
         if past_limit and limit is not None:
-            self._append("resumed", {"at": limit})
+            self.append("", "resumed", {"at": limit})
             valid = [event for event in valid if event.seq < limit]
-        self._ahead = deque(valid)
+        self._ahead = _by_lane(valid)
 
-    def __enter__(self) -> "RecordedTrace":
-        return self
+    def ahead(self, lane: str) -> deque[Event]:
+        """Return the recorded events that a lane has before it."""
+        with self._lock:
+            return self._ahead[lane]
 
-    def __exit__(self, *_: object) -> None:
+    def append(self, lane: str, kind: str, body: Mapping[str, Json]) -> None:
+        """Write an event to the disk."""
+        with self._lock:
+            event = Event(self._run, self._seq, datetime.now(UTC).isoformat(timespec="milliseconds"), kind, body, lane)
+            try:
+                line = event.to_line()
+                if os.write(self._file, line) != len(line):
+                    raise OSError("short write")
+                os.fsync(self._file)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot record run {self._run}: {error.strerror or error}; free some room and `backstory resume {self._run}`"
+                ) from error
+            self._seq += 1
+            if self._on_event is not None:
+                self._on_event(event)
+
+    def close(self) -> None:
+        """Give the run's lock back."""
         os.close(self._file)
 
+
+class _RecordedLane:
+    """One lane of a trace on disk, for one thread at a time."""
+
+    def __init__(self, journal: _Journal, name: str) -> None:
+        self._journal = journal
+        self._name = name
+        self._ahead = journal.ahead(name)
+
     def note(self, kind: str, **body: Json) -> None:
-        """Record `body` unless it is already recorded as the next event."""
         written = _as_written(body)
         if self._take(kind, lambda event: event.body == written) is None:
-            self._append(kind, written)
+            self._journal.append(self._name, kind, written)
 
     def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
-        """Return the recorded result of the next step if it is this one; otherwise run `effect` and record what it gave."""
         key = _as_written(key)
         recorded = self._take(kind, lambda event: event.body.get("key") == key)
         if recorded is not None:
@@ -118,17 +193,21 @@ class RecordedTrace:
         started = datetime.now(UTC)
         result = effect()
         seconds = (datetime.now(UTC) - started).total_seconds()
-        self._append(kind, {"key": key, "result": codec.encode(result), "seconds": round(seconds, 4)})
+        self._journal.append(self._name, kind, {"key": key, "result": codec.encode(result), "seconds": round(seconds, 4)})
         return result
 
+    decide = step
+
     def limit(self, reason: Callable[[], str | None]) -> str | None:
-        """Return the recorded limit if it is the next event; decide only when nothing recorded lies ahead."""
         if self._ahead:
             return str(self._ahead.popleft().body["reason"]) if self._ahead[0].kind == "limit" else None
         said = reason()
         if said is not None:
-            self._append("limit", {"reason": said})
+            self._journal.append(self._name, "limit", {"reason": said})
         return said
+
+    def lane(self, name: str) -> Trace:
+        return _RecordedLane(self._journal, _lane_name(self._name, name))
 
     def _take(self, kind: str, matches: Callable[[Event], bool]) -> Event | None:
         if not self._ahead:
@@ -138,31 +217,18 @@ class RecordedTrace:
         # The code or the environment has changed since: what was recorded from here on no longer applies.
         left = self._ahead[0]
         self._ahead.clear()
-        self._append("diverged", {"at": left.seq, "recorded": left.kind, "now": kind})
+        self._journal.append(self._name, "diverged", {"at": left.seq, "recorded": left.kind, "now": kind})
         return None
-
-    def _append(self, kind: str, body: Mapping[str, Json]) -> None:
-        event = Event(self._run, self._seq, datetime.now(UTC).isoformat(timespec="milliseconds"), kind, body)
-        try:
-            line = event.to_line()
-            if os.write(self._file, line) != len(line):
-                raise OSError("short write")
-            os.fsync(self._file)
-        except OSError as error:
-            raise StorageError(
-                f"cannot record run {self._run}: {error.strerror or error}; free some room and `backstory resume {self._run}`"
-            ) from error
-        self._seq += 1
-        if self._on_event is not None:
-            self._on_event(event)
 
 
 class ReplayedTrace:
     """A trace that runs every step again and compares it with what was recorded; writes nothing."""
 
-    def __init__(self, events: list[Event], *, on_event: Callable[[Event], None] | None = None) -> None:
-        self._ahead = deque(event for event in _still_valid(events) if event.kind not in ("started", "finished"))
+    def __init__(self, events: list[Event], *, on_event: Callable[[Event], None] | None = None, lane: str = "") -> None:
+        self._lanes = _by_lane(event for event in _still_valid(events) if event.kind not in ("started", "finished"))
         self._on_event = on_event
+        self._name = lane
+        self._ahead = self._lanes[lane]
 
     def note(self, kind: str, **body: Json) -> None:
         """Raise Divergence unless the next recorded event says the same."""
@@ -173,10 +239,7 @@ class ReplayedTrace:
 
     def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
         """Run `effect`; raise Divergence unless the key and the stable part of the result are the recorded ones."""
-        event = self._next(kind)
-        key = _as_written(key)
-        if event.body.get("key") != key:
-            raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded for {_short(event.body.get('key'))}, now for {_short(key)}")
+        event = self._keyed(kind, key)
         result = effect()
         _decoded(codec, event)  # refuses what no step of ours wrote
         recorded, now = codec.stable(event.body["result"]), codec.stable(_as_written(codec.encode(result)))
@@ -184,14 +247,34 @@ class ReplayedTrace:
             raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(recorded)}, now {_short(now)}")
         return result
 
+    def decide(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Return the recorded result; raise Divergence unless the key is the recorded one."""
+        return _decoded(codec, self._keyed(kind, key))
+
     def limit(self, reason: Callable[[], str | None]) -> str | None:
         """Return the recorded limit if it is the next event; a replay has no budget of its own."""
         return str(self._next("limit").body["reason"]) if self._ahead and self._ahead[0].kind == "limit" else None
 
+    def lane(self, name: str) -> Trace:
+        """Return the lane `name` of this trace."""
+        lane = ReplayedTrace([], on_event=self._on_event)
+        lane._name = _lane_name(self._name, name)
+        lane._lanes = self._lanes
+        lane._ahead = self._lanes[lane._name]
+        return lane
+
     def finish(self) -> None:
         """Raise Divergence if events were recorded that the replay never came to."""
-        if self._ahead:
-            raise Divergence(self._ahead[0].seq, f"event {self._ahead[0].seq} ({self._ahead[0].kind}) was recorded and did not come again")
+        left = sorted((lane[0] for lane in self._lanes.values() if lane), key=lambda event: event.seq)
+        if left:
+            raise Divergence(left[0].seq, f"event {left[0].seq} ({left[0].kind}) was recorded and did not come again")
+
+    def _keyed(self, kind: str, key: Json) -> Event:
+        event = self._next(kind)
+        key = _as_written(key)
+        if event.body.get("key") != key:
+            raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded for {_short(event.body.get('key'))}, now for {_short(key)}")
+        return event
 
     def _next(self, kind: str) -> Event:
         if not self._ahead:
@@ -245,7 +328,7 @@ def whole_events(path: Path) -> tuple[list[Event], int]:
     for line in _lines(content):
         try:
             fields = json.loads(line)
-            event = Event(fields["run"], fields["seq"], fields["at"], fields["kind"], fields["body"])
+            event = Event(fields["run"], fields["seq"], fields["at"], fields["kind"], fields["body"], fields.get("lane", ""))
         except (ValueError, KeyError, TypeError) as error:
             if whole + len(line) == len(content):
                 break  # the last line was torn although its newline was written
@@ -258,16 +341,31 @@ def whole_events(path: Path) -> tuple[list[Event], int]:
 
 
 def _still_valid(events: list[Event]) -> list[Event]:
-    """Return the events that no resumption overruled: one that went another way or past a limit takes back those from its `at` on, and itself."""
+    """Return the events that no resumption overruled: one that went past a limit takes back those from its `at` on, and itself.
+
+    One that went another way takes back those of its own lane; the others did not depend on it, or will go another way themselves.
+    """
     valid: list[Event] = []
     for event in events:
         if event.kind in ("diverged", "resumed"):
             taken_back_from = event.body["at"]
             assert isinstance(taken_back_from, int)
-            valid = [earlier for earlier in valid if earlier.seq < taken_back_from]
+            all_lanes = event.kind == "resumed"
+            valid = [earlier for earlier in valid if earlier.seq < taken_back_from or not (all_lanes or earlier.lane == event.lane)]
         else:
             valid.append(event)
     return valid
+
+
+def _by_lane(events: Iterable[Event]) -> defaultdict[str, deque[Event]]:
+    lanes: defaultdict[str, deque[Event]] = defaultdict(deque)
+    for event in events:
+        lanes[event.lane].append(event)
+    return lanes
+
+
+def _lane_name(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name
 
 
 def _decoded(codec: Codec[R], event: Event) -> R:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstory.agent.budget import Budget, Purse
+from backstory.agent.runs import seconds_at_work
 from backstory.agent.trace import Codec, Divergence, Event, RecordedTrace, ReplayedTrace, is_held, read_events
 from backstory.errors import StorageError, UserError
 
@@ -120,8 +121,8 @@ def test_an_event_that_cannot_be_written_is_a_storage_error(tmp_path):
     path = tmp_path / "events.jsonl"
     with RecordedTrace(path, "r") as trace:
         trace.note("one")
-        os.close(trace._file)
-        trace._file = os.open("/dev/full", os.O_WRONLY)
+        os.close(trace._journal._file)
+        trace._journal._file = os.open("/dev/full", os.O_WRONLY)
         with pytest.raises(StorageError, match="cannot record run"):
             trace.note("two")
     assert [event.kind for event in read_events(path)] == ["one"]
@@ -185,3 +186,77 @@ def test_steps_of_two_runs_do_not_disturb_each_other(tmp_path):
     for thread in threads:
         thread.join()
     assert totals == [30, 30]
+
+
+def side_by_side(trace, ran, *, swapped=False):
+    """Two ways gone at once, each with a decision from outside and a step; the barrier makes their events interleave."""
+    barrier, given = threading.Barrier(2), {}
+
+    def way(name):
+        lane = trace.lane(name)
+        given[name] = lane.decide("asked", name, lambda: ran.append(name) or len(ran), NUMBER)
+        if not swapped:
+            barrier.wait()
+        given[name] += lane.step("add", name, lambda: ran.append(name) or 100, NUMBER)
+
+    threads = [threading.Thread(target=way, args=(name,)) for name in (("b", "a") if swapped else ("a", "b"))]
+    for thread in threads:
+        thread.start()
+        if swapped:
+            thread.join()
+    for thread in threads:
+        thread.join()
+    trace.note("joined", total=given["a"] + given["b"])
+    return given
+
+
+def test_lanes_resume_whatever_their_order(tmp_path):
+    """Ways gone side by side are each resumed in their own order, also when they are gone one after the other the second time."""
+    path, ran = tmp_path / "events.jsonl", []
+    with RecordedTrace(path, "r") as trace:
+        given = side_by_side(trace, ran)
+    assert len(ran) == 4
+    with RecordedTrace(path, "r") as trace:
+        assert side_by_side(trace, ran, swapped=True) == given
+    assert len(ran) == 4
+    assert {event.lane for event in read_events(path)} == {"a", "b", ""}
+
+
+def test_a_replay_takes_decisions_from_the_record_and_runs_steps_again(tmp_path):
+    """What came from outside is not asked again; what the code did is done again, in each lane."""
+    path, ran = tmp_path / "events.jsonl", []
+    with RecordedTrace(path, "r") as trace:
+        given = side_by_side(trace, [])
+    replay = ReplayedTrace(read_events(path))
+    assert side_by_side(replay, ran) == given
+    replay.finish()
+    assert sorted(ran) == ["a", "b"]
+    with pytest.raises(Divergence, match="did not come again"):
+        ReplayedTrace(read_events(path)).finish()
+    with pytest.raises(Divergence, match='recorded for "a", now for "c"'):
+        ReplayedTrace(read_events(path)).lane("a").decide("asked", "c", lambda: 1, NUMBER)
+
+
+def test_a_lane_that_goes_another_way_leaves_the_others_their_record(tmp_path):
+    """A divergence in one lane takes back the events of that lane alone."""
+    path = tmp_path / "events.jsonl"
+    with RecordedTrace(path, "r") as trace:
+        side_by_side(trace, [])
+    for ran_first, expected in (([], ["c", "d"]), ([], [])):
+        with RecordedTrace(path, "r") as trace:
+            lane = trace.lane("a")
+            lane.decide("asked", "c", lambda ran=ran_first: ran.append("c") or 5, NUMBER)
+            lane.step("add", "d", lambda ran=ran_first: ran.append("d") or 5, NUMBER)
+            other = trace.lane("b")
+            other.decide("asked", "b", lambda: pytest.fail("asked again"), NUMBER)
+        assert ran_first == expected
+
+
+def test_a_step_of_many_lanes_is_timed_once(tmp_path):
+    """Seconds at work are those in which anything was under way, however many lanes were."""
+    at = "2026-01-01T00:00:{:06.3f}+00:00"
+    events = [
+        Event("r", n, at.format(end), "add", {"key": n, "seconds": float(s)}, lane)
+        for n, (end, s, lane) in enumerate([(10, 5, "a"), (11, 5, "b"), (30, 1, "")])
+    ]
+    assert seconds_at_work([Event("r", 0, at.format(0), "began", {}), *events]) == pytest.approx(7.0)
