@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backstory.tools.environment import Environment
@@ -20,12 +20,12 @@ from backstory.tools.outcome import judge
 from backstory.tools.proof import Proof, read_proof, write_witness
 from backstory.tools.sandbox import Sandbox
 from backstory.tools.sessions import read_sessions
-from backstory.tools.shell import SHELL, Command, Mount
+from backstory.tools.shell import SHELL, Command, Execution, Mount
 from backstory.tools.verdict import Check, Verdict, verdict_from_json, verdict_to_json
 from backstory.tools.visible import visible
 from backstory.tools.workspace import CHECK_FOLDER
 
-__all__ = ["Check", "Verdict", "run_check", "verdict_from_json", "verdict_to_json"]
+__all__ = ["Check", "Verdict", "run_check", "run_program", "verdict_from_json", "verdict_to_json"]
 
 # Where the recorders are inside a sandbox; the same in every run, so that a check cannot behave differently for it.
 _INSIDE = Path("/run/backstory")
@@ -51,6 +51,64 @@ def run_check(
     bound_at: where the sandbox shows the tree. limits: the smaller of their wall time and the check's holds. mounts: laid over the tree or beside
     it; one whose folder the tree lacks is left out. Raises SandboxError when the sandbox cannot be made.
     """
+    wall_s = max(_MINIMUM_S, min(limits.wall_s, check.timeout_s))
+    held = replace(limits, wall_s=wall_s, kept_bytes=min(limits.kept_bytes, _OUTPUT_BYTES))
+    with _staged(root, bound_at, sandbox, environment, mounts) as stage:
+        execution = stage.run(check.command, held)
+        sessions = read_sessions(stage.beside / "results")
+        proof = read_proof(stage.beside / "results", root=root, bound_at=stage.shown_at)
+    text = visible(execution.output)
+    outcome = judge(check.command, execution, sessions=sessions, text=text)
+    verdict = Verdict(outcome.status, outcome.results, outcome.failure, outcome.summary, text, round(execution.seconds, 3), proof.status)
+    return _believed(verdict, proof)
+
+
+def run_program(
+    command: str,
+    *,
+    root: Path,
+    bound_at: Path,
+    sandbox: Sandbox,
+    environment: Environment,
+    limits: Limits,
+    mounts: Sequence[Mount] = (),
+) -> Execution:
+    """Run a shell command on the tree checked out in `root`, exactly where and how `run_check` would, and return how it ended."""
+    with _staged(root, bound_at, sandbox, environment, mounts) as stage:
+        return stage.run(command, limits)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A tree with the recorders beside it, ready for a command. beside: the folder that `results` is written into."""
+
+    root: Path
+    shown_at: Path
+    at: Path
+    beside: Path
+    sandbox: Sandbox
+    environment: Environment
+    laid_over: tuple[Mount, ...]
+
+    def run(self, text: str, limits: Limits) -> Execution:
+        command = Command(
+            (SHELL, "-c", _SETS_PYTHONPATH.sub(rf"PYTHONPATH=\g<quote>{self.at / 'witness'}:", text)),
+            self.shown_at,
+            _variables(self.environment, at=self.at, tree=None if self.sandbox.isolates else self.root),
+            (
+                Mount(self.root, self.shown_at, writable=True),
+                Mount(self.beside / "witness", self.at / "witness"),
+                Mount(self.beside / "programs", self.at / "programs"),
+                Mount(self.beside / "results", self.at / "results", writable=True),
+                *self.laid_over,
+            ),
+        )
+        with _without_mount_points(self.root, self.shown_at, self.laid_over if self.sandbox.isolates else ()):
+            return self.sandbox.run(command, limits)
+
+
+@contextmanager
+def _staged(root: Path, bound_at: Path, sandbox: Sandbox, environment: Environment, mounts: Sequence[Mount]) -> Iterator[_Stage]:
     shown_at = bound_at if sandbox.isolates else root
     with tempfile.TemporaryDirectory(prefix=CHECK_FOLDER, dir=root.parent, ignore_cleanup_errors=True) as name:
         beside = Path(name).resolve()
@@ -59,28 +117,8 @@ def run_check(
         write_witness(beside / "witness", root)
         _provide_python(beside / "programs", environment)
         at = _INSIDE if sandbox.isolates else beside
-        laid_over = [mount for mount in (*environment.mounts, *mounts) if _has_place(mount, root, shown_at)]
-        command = Command(
-            (SHELL, "-c", _SETS_PYTHONPATH.sub(rf"PYTHONPATH=\g<quote>{at / 'witness'}:", check.command)),
-            shown_at,
-            _variables(environment, at=at, tree=None if sandbox.isolates else root),
-            (
-                Mount(root, shown_at, writable=True),
-                Mount(beside / "witness", at / "witness"),
-                Mount(beside / "programs", at / "programs"),
-                Mount(beside / "results", at / "results", writable=True),
-                *laid_over,
-            ),
-        )
-        wall_s = max(_MINIMUM_S, min(limits.wall_s, check.timeout_s))
-        with _without_mount_points(root, shown_at, laid_over if sandbox.isolates else ()):
-            execution = sandbox.run(command, replace(limits, wall_s=wall_s, kept_bytes=min(limits.kept_bytes, _OUTPUT_BYTES)))
-        sessions = read_sessions(beside / "results")
-        proof = read_proof(beside / "results", root=root, bound_at=shown_at)
-    text = visible(execution.output)
-    outcome = judge(check.command, execution, sessions=sessions, text=text)
-    verdict = Verdict(outcome.status, outcome.results, outcome.failure, outcome.summary, text, round(execution.seconds, 3), proof.status)
-    return _believed(verdict, proof)
+        laid_over = tuple(mount for mount in (*environment.mounts, *mounts) if _has_place(mount, root, shown_at))
+        yield _Stage(root, shown_at, at, beside, sandbox, environment, laid_over)
 
 
 def _believed(verdict: Verdict, proof: Proof) -> Verdict:
