@@ -10,10 +10,12 @@ from backstory.agent.judge import Judge, Stage
 from backstory.agent.trace import RecordedTrace
 from backstory.graph.build import build_graph
 from backstory.graph.source import open_source, resolve
+from backstory.tools.desk import Desk
 from backstory.tools.environment import find_environment
 from backstory.tools.limits import Limits
 from backstory.tools.sandbox import open_sandbox
 from backstory.tools.verdicts import VerdictCache
+from backstory.tools.workspace import Workspace
 
 
 @contextmanager
@@ -48,3 +50,21 @@ def judge_of(graph, root: Path, home: Path, *, budget: Budget | None = None, wor
         ) as judge,
     ):
         yield judge
+
+
+@contextmanager
+def desk_of(graph, root: Path, home: Path, *, kept=()):
+    """Yield a desk on the graph's commit, with the real sandbox; its worktree below `home`."""
+    environment = find_environment(None, active=Path(sys.prefix), path=os.environ["PATH"])
+    with Desk(
+        graph.mirror,
+        graph.at,
+        kept=kept,
+        workspace=lambda: Workspace(graph.mirror, graph.at, home / "desk" / "1"),
+        sandbox=open_sandbox("auto"),
+        environment=environment,
+        bound_at=root,
+        mounts=(),
+        limits=Limits(wall_s=60),
+    ) as desk:
+        yield desk
