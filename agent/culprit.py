@@ -30,9 +30,16 @@ CANDIDATES = 10
 
 
 def search_history(
-    graph: RepoGraph, question: Question, suspects: list[Suspect], *, judge: Judge, purse: Purse, report: Report
+    graph: RepoGraph,
+    question: Question,
+    suspects: list[Suspect],
+    *,
+    judge: Judge,
+    purse: Purse,
+    report: Report,
+    at_most: int | None = None,
 ) -> tuple[Finding, tuple[Tested, ...]]:
-    """Return what the search found and every commit it tested, in order."""
+    """Return what the search found and every commit it tested, in order. at_most: trials, None without limit."""
     tested: list[Tested] = []
 
     def test(commit: Oid) -> Outcome:
@@ -51,7 +58,7 @@ def search_history(
         graph.at,
         {suspect.commit: suspect.probability for suspect in suspects},
         test,
-        go_on=lambda: purse.spent_out() is None,
+        go_on=lambda: purse.spent_out() is None and (at_most is None or len(tested) < at_most),
     )
     if purse.stopped is not None and finding.status != "found":
         finding = replace(finding, status="stopped")  # the last trial was not run, so what it seems to leave was not told apart

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import itertools
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +21,8 @@ from backstory.agent.trace import Codec, Json, Trace
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools.checks import Check, Verdict, run_check, verdict_from_json, verdict_to_json
+from backstory.tools.desk import Desk
+from backstory.tools.editing import RUN_AT_MOST_S
 from backstory.tools.environment import Environment
 from backstory.tools.limits import Limits
 from backstory.tools.patch import write_tree
@@ -169,6 +171,23 @@ class Judge:
         # One second at least: a check that begins within the budget is cut off by it, not refused.
         wall_s = check.timeout_s if left is None else max(1.0, min(check.timeout_s, left))
         return replace(self._stage.limits, wall_s=wall_s)
+
+    @contextmanager
+    def desk(self, kept: Collection[RepoPath]) -> Iterator[Desk]:
+        """Yield a desk on the base, for programs that run where the checks run. kept: files that no edit may change."""
+        stage = self._stage
+        with Desk(
+            self._mirror,
+            self.base,
+            kept=kept,
+            workspace=self._new_workspace,
+            sandbox=stage.sandbox,
+            environment=stage.environment,
+            bound_at=stage.bound_at,
+            mounts=stage.mounts,
+            limits=replace(stage.limits, wall_s=RUN_AT_MOST_S),
+        ) as desk:
+            yield desk
 
     @contextmanager
     def _idle_workspace(self) -> Iterator[Workspace]:

@@ -7,7 +7,7 @@ passes. The first that holds is the answer; the choice depends on nothing but th
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backstory.agent.budget import Purse
 from backstory.agent.judge import Judge
@@ -52,6 +52,8 @@ class Prover:
     attempts: int
     timeout_s: float
     report: Report
+    judged: Callable[[Oid], Oid] = field(default=lambda tree: tree)
+    """The tree that a verdict on a proposal's tree is given on: the same, or one with the original tests."""
 
     def __post_init__(self) -> None:
         self._scope = Scope(self.judge, timeout_s=self.timeout_s)
@@ -72,7 +74,9 @@ class Prover:
         judged: set[Oid] = set()
         fresh = (proposal for proposal in proposals if self._is_new(proposal, judged))
         while self.purse.spent_out() is None and (batch := list(itertools.islice(fresh, self.attempts))):
-            verdicts = self.judge.verdicts([self._tree(proposal) for proposal in batch], self.question.narrowed, role="proposal")
+            verdicts = self.judge.verdicts(
+                [self.judged(self._tree(proposal)) for proposal in batch], self.question.narrowed, role="proposal"
+            )
             for proposal, verdict in zip(batch, verdicts, strict=True):
                 self.report("repair", len(self._tried), None)
                 if verdict.status == "passed":
@@ -92,7 +96,7 @@ class Prover:
         """Return the smallest variant that passes and, if another, the proposal itself: the smallest may pass by cutting too deep."""
 
         def passes(candidate: Proposal) -> bool:
-            return self.judge.verdict(self._tree(candidate), self.question.narrowed, role="smaller").status == "passed"
+            return self.judge.verdict(self.judged(self._tree(candidate)), self.question.narrowed, role="smaller").status == "passed"
 
         smallest = self.minimise(proposal, passes, lambda: self.purse.spent_out() is None)
         same = self._tree(smallest) == self._tree(proposal)
@@ -102,7 +106,8 @@ class Prover:
         """Return the proof if `proposal` holds in a clean worktree, else None with the reason noted."""
         tree = self._tree(proposal)
         patch = diff_trees(self.graph.mirror, self.graph.at, tree)
-        verdict = self.judge.verdict(tree, self.question.check, role="clean", clean=True)
+        judged = self.judged(tree)
+        verdict = self.judge.verdict(judged, self.question.check, role="clean", clean=True)
         if verdict.status == "not_run":
             self._keep(proposal, patch, ScopeVerdict((), (), 0, verdict.summary))
             return None
@@ -112,7 +117,7 @@ class Prover:
             self._note(proposal, fell_short, f"in a clean worktree: {verdict.status}: {verdict.summary}")
             return None
         files = scope_files(self.graph, changed_spans(patch), check_files=self.question.check.files, blamed=self.blamed)
-        scope = self._scope.verdict(tree, files, clean=True)
+        scope = self._scope.verdict(judged, files, clean=True)
         if scope.broke:
             self._note(proposal, "breaks tests", _named(scope.broke))
             return None
@@ -143,7 +148,7 @@ class Prover:
         return Proof(None, None, "", (), tuple(self._tried), reason)
 
     def _tree(self, proposal: Proposal) -> Oid:
-        return write_tree(self.graph.mirror, self.graph.at, proposal.edits)
+        return proposal.tree or write_tree(self.graph.mirror, self.graph.at, proposal.edits)
 
     def _note(self, proposal: Proposal, outcome: str, note: str) -> None:
         self._tried.append(Tried(proposal.kind, proposal.title, proposal.size, outcome, note))

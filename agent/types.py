@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from backstory.agent.messages import Usage
 from backstory.graph.types import Evidence, Location, Oid, RepoPath
 from backstory.tools.patch import Patch
 
@@ -39,8 +40,9 @@ class Proposal:
     """A possible repair of the base, not yet tried.
 
     kind: how it was made: "undo" (a whole commit), "undo-part" (whole hunks), "restore-lines", "drop-lines", "old-lines", "one-piece", "old-words" (less
-    than a hunk: see `undo.py`), "sibling".
+    than a hunk: see `undo.py`), "sibling", "model".
     title: one line for a person. edits: whole new contents by path; None deletes the file. size: lines added and removed against the base.
+    tree: what it makes of the base, where that is known already; then `edits` is empty.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Proposal:
     edits: Mapping[RepoPath, bytes | None]
     size: int
     why: tuple[Evidence, ...]
+    tree: Oid | None = None
 
 
 BlameStatus = Literal["confirmed", "narrowed", "suspected"]
@@ -90,11 +93,43 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class AgentRun:
+    """How one agent's conversation ended. name: "localizer", "attempt-1", ...; ended: see `loop.End`; note: in words."""
+
+    name: str
+    ended: str
+    note: str
+    replies: int
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A test that an agent wrote to show the fault, where no check was given. It is no part of the patch."""
+
+    path: RepoPath
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Agents:
+    """What a model did. diagnosis: the localizer's, or "". failure: why the model could not be used to the end, or None."""
+
+    model: str
+    runs: tuple[AgentRun, ...]
+    usage: Usage
+    replies: int
+    diagnosis: str
+    summary: str
+    reproduction: Reproduced | None
+    failure: str | None
+
+
+@dataclass(frozen=True)
 class Solution:
     """What came of an issue, good or bad; everything a person needs to go on from here.
 
     verified_by: how the patch was verified, in words, or "". scope: the test files that had to keep passing. limit: the budget that stopped the
-    run, or None. reason: why there is no verified patch, or "".
+    run, or None. reason: why there is no verified patch, or "". agents: what a model did, None when none was asked.
     """
 
     status: SolutionStatus
@@ -110,3 +145,4 @@ class Solution:
     limit: str | None
     reason: str
     why: tuple[Evidence, ...]
+    agents: Agents | None = None

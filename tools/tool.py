@@ -14,9 +14,9 @@ ParameterType = Literal["string", "integer", "boolean", "strings"]
 Argument = str | int | bool | tuple[str, ...] | None
 Arguments = Mapping[str, Argument]
 
-Effect = Literal["reads", "changes", "runs", "judges", "ends"]
-"""What calling a tool does: nothing that lasts (such calls may run side by side); changes the work tree; runs a program in it; asks a check for a
-verdict; ends the conversation."""
+Effect = Literal["reads", "changes", "runs", "notes", "judges", "ends"]
+"""What calling a tool does: nothing that lasts (such calls may run side by side); changes the work tree; runs a program in it; keeps notes of its own; asks a check
+for a verdict; ends the conversation."""
 
 
 @dataclass(frozen=True)
