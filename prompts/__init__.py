@@ -23,7 +23,16 @@ class Rendered:
 
 def render(name: str, **values: str) -> Rendered:
     """Return the text `prompts/<name>.md` filled from `values`, as `fill` does. Raises FileNotFoundError for an unknown name."""
-    return fill(resources.files("backstory.prompts").joinpath(f"{name}.md").read_text(encoding="utf-8"), **values)
+    return fill(_source(name), **values)
+
+
+def source_hash(name: str) -> str:
+    """Return the SHA-256 of the text `name` as it is shipped, which names its version in traces."""
+    return hashlib.sha256(_source(name).encode()).hexdigest()
+
+
+def _source(name: str) -> str:
+    return resources.files("backstory.prompts").joinpath(f"{name}.md").read_text(encoding="utf-8")
 
 
 def fill(source: str, **values: str) -> Rendered:
