@@ -82,8 +82,11 @@ class Trace(Protocol):
     def decide(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
         """Return the result of `effect` as `step` does; a replay takes the recorded one, since what comes from outside cannot be had again."""
 
-    def limit(self, reason: Callable[[], str | None]) -> str | None:
-        """Return why the run has to stop here, or None: what was recorded as long as recorded events last, then what `reason` says, recorded."""
+    def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
+        """Return why the run has to stop here, or None: what was recorded as long as recorded events last, then what `reason` says, recorded.
+
+        kind: "limit" for a budget, which a resumption may raise; another one for what only this lane stops for.
+        """
 
     def lane(self, name: str) -> "Trace":
         """Return the trace of one of several ways that are gone side by side; each name once."""
@@ -118,9 +121,9 @@ class RecordedTrace:
         """The same as `step`: only a replay tells them apart."""
         return self._main.step(kind, key, effect, codec)
 
-    def limit(self, reason: Callable[[], str | None]) -> str | None:
+    def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
         """Return the recorded limit if it is the next event; decide only when nothing recorded lies ahead."""
-        return self._main.limit(reason)
+        return self._main.limit(reason, kind=kind)
 
     def lane(self, name: str) -> Trace:
         """Return the lane `name` of this trace."""
@@ -198,12 +201,12 @@ class _RecordedLane:
 
     decide = step
 
-    def limit(self, reason: Callable[[], str | None]) -> str | None:
+    def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
         if self._ahead:
-            return str(self._ahead.popleft().body["reason"]) if self._ahead[0].kind == "limit" else None
+            return str(self._ahead.popleft().body["reason"]) if self._ahead[0].kind == kind else None
         said = reason()
         if said is not None:
-            self._journal.append(self._name, "limit", {"reason": said})
+            self._journal.append(self._name, kind, {"reason": said})
         return said
 
     def lane(self, name: str) -> Trace:
@@ -219,6 +222,27 @@ class _RecordedLane:
         self._ahead.clear()
         self._journal.append(self._name, "diverged", {"at": left.seq, "recorded": left.kind, "now": kind})
         return None
+
+
+class Unrecorded:
+    """A trace of what is over when it has been said: every effect runs, nothing is written."""
+
+    def note(self, kind: str, **body: Json) -> None:
+        """Forget it."""
+
+    def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
+        """Run `effect`."""
+        return effect()
+
+    decide = step
+
+    def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
+        """Return what `reason` says."""
+        return reason()
+
+    def lane(self, name: str) -> Trace:
+        """Return itself: nothing is in the way of anything."""
+        return self
 
 
 class ReplayedTrace:
@@ -238,11 +262,13 @@ class ReplayedTrace:
             raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(event.body)}, now {_short(body)}")
 
     def step(self, kind: str, key: Json, effect: Callable[[], R], codec: Codec[R]) -> R:
-        """Run `effect`; raise Divergence unless the key and the stable part of the result are the recorded ones."""
+        """Run `effect`; raise Divergence unless the key and the stable part of the result are the recorded ones.
+
+        Returns what was recorded: what may differ (times, a program's output) was part of what was decided on.
+        """
         event = self._keyed(kind, key)
-        result = effect()
-        _decoded(codec, event)  # refuses what no step of ours wrote
-        recorded, now = codec.stable(event.body["result"]), codec.stable(_as_written(codec.encode(result)))
+        result = _decoded(codec, event)
+        recorded, now = codec.stable(event.body["result"]), codec.stable(_as_written(codec.encode(effect())))
         if recorded != now:
             raise Divergence(event.seq, f"event {event.seq} ({kind}): recorded {_short(recorded)}, now {_short(now)}")
         return result
@@ -251,9 +277,9 @@ class ReplayedTrace:
         """Return the recorded result; raise Divergence unless the key is the recorded one."""
         return _decoded(codec, self._keyed(kind, key))
 
-    def limit(self, reason: Callable[[], str | None]) -> str | None:
+    def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
         """Return the recorded limit if it is the next event; a replay has no budget of its own."""
-        return str(self._next("limit").body["reason"]) if self._ahead and self._ahead[0].kind == "limit" else None
+        return str(self._next(kind).body["reason"]) if self._ahead and self._ahead[0].kind == kind else None
 
     def lane(self, name: str) -> Trace:
         """Return the lane `name` of this trace."""
