@@ -240,7 +240,7 @@ def merge(so_far: Solution, resolved: Resolved, *, model: str, purse: Purse) -> 
         so_far,
         tried=(*so_far.tried, *tried(resolved.candidates)),
         locations=resolved.findings.places or so_far.locations,
-        limit=purse.stopped,
+        limit=purse.stopped or next((run.note for run in runs if run.ended == "limit"), None),
         agents=agents,
     )
     if best is None or (so_far.patch is not None and not _is_proven(best)):

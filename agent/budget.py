@@ -84,17 +84,22 @@ class Purse:
         """Return the tokens left, never negative, or None without limit."""
         return None if self.budget.tokens is None else max(0, self.budget.tokens - self._tokens())
 
-    def spent_out(self) -> str | None:
-        """Return why the run must stop now, or None. Once stopped it stays stopped."""
+    def spent_out(self, *, tokens: int = 0) -> str | None:
+        """Return why the run must stop now, or None. Once stopped it stays stopped. tokens: what the next call costs at least."""
         if self.stopped is None:
-            self.stopped = self._trace.limit(self._reason)
+            self.stopped = self._trace.limit(lambda: self._reason(tokens))
         return self.stopped
 
-    def _reason(self) -> str | None:
+    def _reason(self, next_tokens: int) -> str | None:
         if self.budget.steps is not None and self._spent.steps >= self.budget.steps:
             return f"the budget of {self.budget.steps} steps is spent"
-        if self.budget.tokens is not None and self._tokens() >= self.budget.tokens:
-            return f"the budget of {self.budget.tokens} tokens is spent"
+        if self.budget.tokens is not None and self._tokens() + next_tokens >= self.budget.tokens:
+            more = (
+                f" but for {self.budget.tokens - self._tokens()}, and the next prompt is longer"
+                if self._tokens() < self.budget.tokens
+                else ""
+            )
+            return f"the budget of {self.budget.tokens} tokens is spent{more}"
         if self.budget.seconds is not None and self._seconds() >= self.budget.seconds:
             return f"the budget of {self.budget.seconds:g} seconds is spent"
         return None

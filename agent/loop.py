@@ -111,6 +111,7 @@ class Conversation:
         self._opening = tuple(opening)
         self._schemas = toolbox.schemas()
         self._steps, self._replies, self._silent = steps, 0, 0
+        self._next_prompt = 0
         self._compacted = False
         self._reminded = False
         self._watch, self._advisor = Watch(), Advisor()
@@ -129,7 +130,7 @@ class Conversation:
         )
         if superseded is not None:
             return self._end("superseded", superseded)
-        spent = self._voice.purse.spent_out()
+        spent = self._voice.purse.spent_out(tokens=self._next_prompt)
         if spent is not None:
             return self._end("limit", spent)
         return self._end("steps", f"{self._steps} replies and not done") if self._replies >= self._steps else None
@@ -187,6 +188,7 @@ class Conversation:
         reply = voice.trace.decide("reply", key, effect, REPLY)
         self._replies += 1
         voice.purse.count_reply(reply.usage)
+        self._next_prompt = reply.usage.input_tokens + reply.usage.output_tokens  # the next prompt is this one with the reply, and more
         return reply
 
     def _is_full(self, reply: Reply) -> bool:
@@ -197,6 +199,7 @@ class Conversation:
         """Begin anew after the opening, with what is known so far; once in a conversation."""
         self._compacted = True
         self.messages = [*self._opening, Message("user", self._recap())]
+        self._next_prompt = 0
         self._voice.trace.note("compacted", prompt=prompt_digest(self.messages))
 
     # --- acting -----------------------------------------------------------------------------------------------------------------------

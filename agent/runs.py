@@ -18,6 +18,8 @@ from typing import cast
 
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.judge import Judge, Stage
+from backstory.agent.loop import Asked
+from backstory.agent.messages import Model, Reply, Sampling
 from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
 from backstory.agent.trace import Divergence, Event, RecordedTrace, ReplayedTrace, Trace, is_held, read_events
@@ -46,8 +48,19 @@ UNCOMMITTED_NAMED = 10
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """Which model is asked and how; no key, since this is recorded. context_tokens: its window, None when unknown."""
+
+    name: str
+    api_base: str | None
+    temperature: float | None
+    context_tokens: int | None
+    reply_timeout_s: float
+
+
+@dataclass(frozen=True)
 class FixRequest:
-    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found."""
+    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found. model: None to do without."""
 
     issue_id: str
     title: str
@@ -66,6 +79,7 @@ class FixRequest:
     state_dir: Path
     active_environment: Path | None
     search_path: str
+    model: ModelSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -118,10 +132,27 @@ class _Start:
 
 
 OnEvent = Callable[[Event], None] | None
+OpenModel = Callable[[ModelSettings], Model] | None
 
 
-def fix(request: FixRequest, *, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None) -> Outcome:
-    """Solve an issue, recording the run; see `Outcome`. pip: how --prepare reaches packages; it may hold keys, so it is never recorded. Raises the `UserError` family for what the user has to mend."""
+class _Recorded:
+    """The model of a replay, whose replies all come from the record."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.name = settings.name
+
+    def reply(self, *_: object, **__: object) -> Reply:
+        """Never called: `ReplayedTrace.decide` has the reply."""
+        raise AssertionError("a replay asks no model")
+
+
+def fix(
+    request: FixRequest, *, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None, open_model: OpenModel = None
+) -> Outcome:
+    """Solve an issue, recording the run; see `Outcome`. Raises the `UserError` family for what the user has to mend.
+
+    pip: how --prepare reaches packages. open_model: makes the model of `request.model`. Both may hold keys, so they are never recorded.
+    """
     source = open_source(request.repo)
     base = resolve(source, request.base or "HEAD")
     open_sandbox(request.sandbox)  # refuse before any work is done
@@ -130,18 +161,29 @@ def fix(request: FixRequest, *, report: Report, on_event: OnEvent = None, pip: P
     start = _Start(request, base, carried, notes)
     with RecordedTrace(events_path(request.state_dir, run_id), run_id, on_event=on_event) as trace:
         trace.note("started", **to_json(start))
-        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=True)
+        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=True, open_model=open_model)
 
 
 def resume(
-    run_id: str, *, state_dir: Path, report: Report, budget: Budget | None = None, on_event: OnEvent = None, pip: PipSettings | None = None
+    run_id: str,
+    *,
+    state_dir: Path,
+    report: Report,
+    budget: Budget | None = None,
+    on_event: OnEvent = None,
+    pip: PipSettings | None = None,
+    open_model: OpenModel = None,
 ) -> Outcome:
-    """Go on with a run that was killed or ran into a limit; a finished one gives its outcome again. budget: another one than the run began with."""
+    """Go on with a run that was killed, ran into a limit or lost its model; any other finished one gives its outcome again.
+
+    budget: another one than the run began with.
+    """
     run_id = find_run(state_dir, run_id)
     path = events_path(state_dir, run_id)
     events = read_events(path)
     done = outcome_of(events)
-    if done is not None and (done.solution.limit is None or budget is None):
+    lost_its_model = done is not None and done.exit_code == ExitCode.MODEL
+    if done is not None and not lost_its_model and (done.solution.limit is None or budget is None):
         return done
     start = _start_of(events, run_id)
     if budget is not None:
@@ -149,7 +191,7 @@ def resume(
     spent = seconds_at_work(events)
     with RecordedTrace(path, run_id, on_event=on_event, past_limit=budget is not None) as trace:
         trace.note("started", **dict(events[0].body))
-        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=spent, remember=True)
+        return _go(run_id, start, trace, report=report, pip=pip, seconds_before=spent, remember=True, open_model=open_model)
 
 
 def replay(run_id: str, *, state_dir: Path, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None) -> Replay:
@@ -163,7 +205,7 @@ def replay(run_id: str, *, state_dir: Path, report: Report, on_event: OnEvent = 
     start = replace(start, request=replace(start.request, budget=Budget()))
     trace = ReplayedTrace(events, on_event=on_event)
     try:
-        outcome = _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=False)
+        outcome = _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=False, open_model=_Recorded)
         trace.finish()
     except Divergence as divergence:
         return Replay(False, str(divergence), None)
@@ -243,7 +285,15 @@ def events_path(state_dir: Path, run_id: str) -> Path:
 
 
 def _go(
-    run_id: str, start: _Start, trace: Trace, *, report: Report, pip: PipSettings | None, seconds_before: float, remember: bool
+    run_id: str,
+    start: _Start,
+    trace: Trace,
+    *,
+    report: Report,
+    pip: PipSettings | None,
+    seconds_before: float,
+    remember: bool,
+    open_model: OpenModel,
 ) -> Outcome:
     """Open everything a case needs, solve it and record how it ended. remember: whether verdicts of other runs may be used."""
     request, base = start.request, start.base
@@ -292,7 +342,10 @@ def _go(
         def counts(path: RepoPath) -> bool:
             return selected(path, exclude=request.exclude, languages=request.languages)
 
-        case = Case(issue, graph, judge, read, counts, request.check, request.check_timeout_s, request.attempts, trace, purse, phases)
+        asked = _asked(request.model, open_model)
+        case = Case(
+            issue, graph, judge, read, counts, request.check, request.check_timeout_s, request.attempts, trace, purse, phases, asked
+        )
         solution = solve(case)
         outcome = Outcome(
             run_id=run_id,
@@ -314,12 +367,22 @@ def _go(
     return outcome
 
 
+def _asked(settings: ModelSettings | None, open_model: OpenModel) -> Asked | None:
+    if settings is None:
+        return None
+    if open_model is None:
+        raise UserError(f"this run asks the model {settings.name!r}; give its address and key again")
+    return Asked(open_model(settings), Sampling(temperature=settings.temperature), settings.reply_timeout_s, settings.context_tokens)
+
+
 def exit_code(solution: Solution) -> ExitCode:
-    """Return the documented exit code: verified wins over a limit, a limit over what it cut short."""
+    """Return the documented exit code: verified wins over a limit, a limit over a lost model, that over what it cut short."""
     if solution.status == "verified":
         return ExitCode.VERIFIED
     if solution.limit is not None:
         return ExitCode.LIMIT
+    if solution.agents is not None and solution.agents.failure is not None:
+        return ExitCode.MODEL
     return ExitCode.UNVERIFIED if solution.patch is not None else ExitCode.NO_PATCH
 
 

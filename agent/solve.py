@@ -1,7 +1,7 @@
 """The whole way from an issue to a patch. Read this file first.
 
     issue -> graph at the base commit -> places -> a failing check -> suspects -> search of the history -> repairs, each in its own worktree
-          -> checks in a clean worktree -> the first that holds -> patch
+          -> (with a model: localizer -> attempts, each in its own worktree) -> checks in a clean worktree -> the first that holds -> patch
 
 Every effect on that way goes through the trace (`backstory.agent.trace`), so a run can be killed and resumed, and replayed without a model.
 Opening the parts (mirror, graph, sandbox, environment) is `backstory.agent.runs`; each line below is one module.
@@ -9,11 +9,14 @@ Opening the parts (mirror, graph, sandbox, environment) is `backstory.agent.runs
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
+from backstory.agent.attempts import Team, merge
 from backstory.agent.budget import Purse
 from backstory.agent.culprit import blame, read_finding, search_history
 from backstory.agent.judge import Judge
 from backstory.agent.localize import Localization, localize
+from backstory.agent.loop import Asked
 from backstory.agent.phases import Phases
 from backstory.agent.prove import Proof, Prover
 from backstory.agent.question import Question, Read, Unanswerable, ask_given, find_question
@@ -28,6 +31,10 @@ from backstory.graph.types import RepoPath
 PLACES = 20
 LOOKED_AT = 200  # ranked before those that do not count are left out
 SUSPECTS = 10
+# With a model at hand history is searched no further than a regression of usual depth needs, and no more repairs tried than come first: what lies
+# beyond costs more checks than a model's attempt.
+TRIALS_BEFORE_MODEL = 14
+REPAIRS_BEFORE_MODEL = 12
 # The head of a ranking that the trace records, enough to see a replay go another way.
 TRACED = 10
 
@@ -36,7 +43,8 @@ TRACED = 10
 class Case:
     """An issue with everything opened that solving it needs.
 
-    read: a file as the check shall see it, the user's uncommitted test first. counts: whether a path is looked at and may be changed.
+    read: a file as the check shall see it, the user's uncommitted test first. counts: whether a path is looked at and may be changed. asked: the model,
+    None to do without.
     """
 
     issue: Issue
@@ -50,6 +58,7 @@ class Case:
     trace: Trace
     purse: Purse
     phases: Phases
+    asked: Asked | None = None
 
 
 def solve(case: Case) -> Solution:
@@ -62,14 +71,22 @@ def solve(case: Case) -> Solution:
     with case.phases("suspect"):
         suspects = suspect(case, localization, question)
     if isinstance(question, Unanswerable):
-        return unanswered(case, question, localization, suspects)
+        return with_model(case, unanswered(case, question, localization, suspects), question, localization)
     with case.phases("search history"):
-        finding, tested = search_history(case.graph, question, suspects, judge=case.judge, purse=case.purse, report=case.phases.report)
+        finding, tested = search_history(
+            case.graph,
+            question,
+            suspects,
+            judge=case.judge,
+            purse=case.purse,
+            report=case.phases.report,
+            at_most=None if case.asked is None else TRIALS_BEFORE_MODEL,
+        )
         blamed = blame(case.graph, finding, suspects)
         case.trace.note("searched", status=finding.status, culprit=finding.culprit, tests=len(tested))
     with case.phases("repair"):
         proof = prove(case, question, localization, blamed)
-    return Solution(
+    from_history = Solution(
         status="verified" if proof.verified_by else "unverified" if proof.patch else "no_patch",
         patch=proof.patch,
         verified_by=proof.verified_by,
@@ -84,6 +101,30 @@ def solve(case: Case) -> Solution:
         reason="" if proof.verified_by else f"{read_finding(finding, tested)}; {proof.reason}",
         why=proof.proposal.why if proof.proposal else (),
     )
+    return with_model(case, from_history, question, localization)
+
+
+def with_model(case: Case, so_far: Solution, question: Question | Unanswerable, localization: Localization) -> Solution:
+    """Return what a model makes of what history could not mend: the same as `so_far` when there is no model, or nothing is left to do."""
+    if case.asked is None or so_far.status == "verified" or case.purse.spent_out() is not None:
+        return so_far
+    with case.phases("agents"):
+        team = Team(
+            case.graph,
+            case.judge,
+            case.issue,
+            question,
+            so_far.blamed,
+            case.asked,
+            case.trace,
+            case.purse,
+            case.attempts,
+            case.check_timeout_s,
+            case.phases.report,
+        )
+        resolved = team.resolve(localization)
+        case.trace.note("chosen", candidate=resolved.best.name if resolved.best else None)
+    return merge(so_far, resolved, model=case.asked.model.name, purse=case.purse)
 
 
 def locate(case: Case) -> Localization:
@@ -128,7 +169,8 @@ def prove(case: Case, question: Question, localization: Localization, blamed: Bl
         timeout_s=case.check_timeout_s,
         report=case.phases.report,
     )
-    return prover.prove(repairs.proposals(blamed))
+    proposals = repairs.proposals(blamed)
+    return prover.prove(proposals if case.asked is None else islice(proposals, REPAIRS_BEFORE_MODEL))
 
 
 def unanswered(case: Case, question: Unanswerable, localization: Localization, suspects: list[Suspect]) -> Solution:

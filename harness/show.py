@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from backstory.agent.acted import Acted
+from backstory.agent.messages import Reply, Usage
 from backstory.agent.trace import Event, Json
-from backstory.agent.types import Blamed, Solution, Suspect
+from backstory.agent.types import Agents, Blamed, Solution, Suspect
+from backstory.agent.written import from_json
 from backstory.graph.types import Evidence, Location
 from backstory.harness.untrusted import code_span, fenced
 from backstory.prompts import render
@@ -68,6 +71,7 @@ def outcome_lines(outcome: "Outcome") -> list[Line]:
     lines += _section("tried", (f"{tried.outcome}: {tried.title}{_dash(tried.note)}" for tried in solution.tried))
     if solution.tested:
         lines += [Line(), Line(f"history: the check ran on {len(solution.tested)} commits ({_counts(solution)})")]
+    lines += _agents_lines(solution.agents)
     lines += _section("notes", outcome.notes)
     times = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome.phases.items())
     lines += [Line(), Line(f"seconds: {times} (sandbox {outcome.sandbox}, environment {outcome.environment})", "dim")]
@@ -109,6 +113,7 @@ def outcome_json(outcome: "Outcome") -> dict[str, Json]:
             for tried in solution.tried
         ],
         "limit": solution.limit,
+        "agents": _agents_json(solution.agents),
         "reason": solution.reason or None,
         "seconds": dict(outcome.phases),
         "notes": list(outcome.notes),
@@ -132,7 +137,7 @@ def story_json(run_id: str, events: Sequence[Event], outcome: "Outcome | None") 
         "schema": SCHEMA_VERSION,
         "run": run_id,
         "outcome": None if outcome is None else outcome_json(outcome),
-        "events": [{"seq": event.seq, "at": event.at, "kind": event.kind, "body": event.body} for event in events],
+        "events": [{"seq": event.seq, "at": event.at, "lane": event.lane, "kind": event.kind, "body": event.body} for event in events],
     }
 
 
@@ -221,6 +226,44 @@ def _why(evidence: Iterable[Evidence]) -> list[Json]:
 def _headline(solution: Solution) -> str:
     words = _STATUS_WORDS[solution.status]
     return f"{words}, stopped by a limit: {solution.limit}" if solution.limit and solution.status != "verified" else words
+
+
+def _agents_lines(agents: Agents | None) -> list[Line]:
+    if agents is None:
+        return []
+    rows = [f"{run.name}: {run.ended} after {run.replies} replies{_dash(one_line(run.note))}" for run in agents.runs]
+    rows.append(usage_words(agents.usage, agents.replies))
+    if agents.reproduction is not None:
+        rows.append(f"test that shows the fault, no part of the patch: {agents.reproduction.path} (in --json)")
+    return _section(f"agents ({one_line(agents.model)})", rows)
+
+
+def usage_words(usage: Usage, replies: int) -> str:
+    """Return what replies cost, in words; cached tokens where the server tells them."""
+    cached = "" if usage.cached_tokens is None else f" ({usage.cached_tokens:,} of them cached)"
+    return f"{replies} replies: {usage.input_tokens:,} tokens in{cached}, {usage.output_tokens:,} out, {usage.seconds:.1f} s"
+
+
+def _agents_json(agents: Agents | None) -> Json:
+    if agents is None:
+        return None
+    return {
+        "model": agents.model,
+        "runs": [{"name": run.name, "ended": run.ended, "note": run.note, "replies": run.replies} for run in agents.runs],
+        "replies": agents.replies,
+        "tokens": {
+            "input": agents.usage.input_tokens,
+            "cached": agents.usage.cached_tokens,
+            "output": agents.usage.output_tokens,
+        },
+        "seconds": agents.usage.seconds,
+        "diagnosis": agents.diagnosis,
+        "summary": agents.summary,
+        "reproduction": None
+        if agents.reproduction is None
+        else {"path": agents.reproduction.path, "content": agents.reproduction.content.decode("utf-8", "surrogateescape")},
+        "failure": agents.failure,
+    }
 
 
 def _blamed_lines(solution: Solution) -> list[Line]:
@@ -314,12 +357,30 @@ def _told(event: Event) -> str:
     body = dict(event.body)
     if event.kind == "started":
         return "started"
+    lane = f"[{event.lane}] " if event.lane else ""
+    if event.kind in ("reply", "tool"):
+        return one_line(f"{lane}{_told_reply(body) if event.kind == 'reply' else _told_tool(body)}", limit=220)
     seconds = body.pop("seconds", None)
     result = body.pop("result", None)
     key = body.pop("key", None)
     parts = [_brief(part) for part in (key, body or None, _result(result)) if part is not None]
     took = f" ({seconds:.1f} s)" if isinstance(seconds, float) else ""
-    return one_line(f"{event.kind}: {' -> '.join(part for part in parts if part)}{took}", limit=220)
+    return one_line(f"{lane}{event.kind}: {' -> '.join(part for part in parts if part)}{took}", limit=220)
+
+
+def _told_reply(body: Mapping[str, Json]) -> str:
+    """Return what a model said: its calls with the beginnings of their arguments, or its words."""
+    reply = from_json(body["result"], Reply)
+    calls = ", ".join(f"{call.name}({one_line(call.arguments, limit=60)})" for call in reply.message.calls)
+    said = calls or one_line(reply.message.text, limit=100) or reply.stop
+    return f"reply: {said} [{usage_words(reply.usage, 1)}]"
+
+
+def _told_tool(body: Mapping[str, Json]) -> str:
+    """Return the first line of what a tool gave."""
+    key, acted = body["key"], from_json(body["result"], Acted)
+    assert isinstance(key, Mapping)
+    return f"{key['tool']}: {acted.observation.text.partition(chr(10))[0]}"
 
 
 def _result(result: Json) -> Json:
