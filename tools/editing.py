@@ -124,9 +124,7 @@ def _edit(desk: Desk, arguments: Arguments) -> Observation:
 def _spellings(text: str, old: str, new: str) -> list[tuple[str, str]]:
     """Return the readings of an edit, the literal one first: with the file's line ends, and without copied line numbers."""
     readings = [(old, new)]
-    for number in _NUMBERS:
-        if len(number.findall(old)) >= len(old.splitlines()):
-            readings.append((number.sub("", old), number.sub("", new)))
+    readings += [(number.sub("", old), number.sub("", new)) for number in _NUMBERS if len(number.findall(old)) >= len(old.splitlines())]
     if "\r\n" in text:
         readings += [tuple(part.replace("\r\n", "\n").replace("\n", "\r\n") for part in reading) for reading in readings]  # type: ignore[misc]
     return list(dict.fromkeys(readings))
