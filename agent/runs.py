@@ -30,7 +30,7 @@ from backstory.graph.build import build_graph
 from backstory.graph.lock import using_cache
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import selected
-from backstory.graph.source import Source, circumstances, open_source, resolve, uncommitted
+from backstory.graph.source import Source, circumstances, in_short, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
 from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, prepare_environment
@@ -44,7 +44,6 @@ from backstory.tools.workspace import Workspace, clear_dead
 BARE_ROOT = Path("/workspace")
 # An uncommitted test larger than this is not carried: it would be written into the trace.
 CARRIED_BYTES = 4 * 1024 * 1024
-UNCOMMITTED_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def fix(
     pip: how --prepare reaches packages. open_model: makes the model of `request.model`. Both may hold keys, so they are never recorded.
     """
     source = open_source(request.repo)
-    base = resolve(source, request.base or "HEAD")
+    base = resolve(source, "HEAD" if request.base is None else request.base)
     open_sandbox(request.sandbox)  # refuse before any work is done
     carried, notes = _carry(request, source)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -431,8 +430,7 @@ def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[s
     if carried:
         notes.append(f"carried from the checkout, uncommitted: {', '.join(sorted(carried))}")
     if left_out:
-        more = f" and {len(left_out) - UNCOMMITTED_NAMED} more" if len(left_out) > UNCOMMITTED_NAMED else ""
-        notes.append(f"uncommitted changes left out: {', '.join(left_out[:UNCOMMITTED_NAMED])}{more}")
+        notes.append(f"uncommitted changes left out: {in_short(source, left_out)}")
     return carried, tuple(notes)
 
 

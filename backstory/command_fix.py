@@ -198,7 +198,7 @@ def _request(face: Face, config: "Config", issue: "IssueText", *, repo: Path, ba
 
 def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool) -> int:
     """Say what `fix` would work on. Reads only; nothing is recorded."""
-    from backstory.graph.mirror import uncommitted
+    from backstory.graph.source import in_short, uncommitted
 
     config, changed = subject.config, uncommitted(subject.source)
     plan = {
@@ -218,7 +218,7 @@ def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool) 
     face.say(f"check: {config.project.check or 'tests that the issue names, or that belong to the places it points at'}")
     face.say(f"sandbox: {config.execution.sandbox}")
     if changed:
-        face.say(f"uncommitted, used only as far as the check names them: {', '.join(changed)}")
+        face.say(f"uncommitted, used only as far as the check names them: {in_short(subject.source, changed)}")
     return 0
 
 

@@ -152,7 +152,7 @@ def _project(repo: Path, base: str | None) -> "Layer | None":
 
     try:
         source = open_source(repo)
-        return project_layer(source, resolve(source, base or "HEAD"))
+        return project_layer(source, resolve(source, "HEAD" if base is None else base))
     except UserError:
         if base is not None or repo != Path():
             raise

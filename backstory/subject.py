@@ -32,7 +32,7 @@ def open_subject(face: Face, repo: Path, revision: str | None, *, flags: Mapping
 
     early = load(flags=flags or {}, environ=face.environ, folders=face.folders())  # a wrong flag is said before a wrong repository
     source = open_source(repo)
-    at = resolve(source, revision or "HEAD")
+    at = resolve(source, "HEAD" if revision is None else revision)
     project = project_layer(source, at)
     return Subject(source, at, face.config(flags, project=project) if project.values or project.warnings else early)
 

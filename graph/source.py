@@ -7,7 +7,7 @@ everything here goes through it. Nothing is ever written: not the index, not a r
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,7 @@ _OPERATIONS = {
 _STEP = re.compile(r"([~^])(\d{0,6})")
 _STEPS = re.compile(r"([^~^]+)((?:[~^]\d{0,6})+)")
 SUBMODULES_NAMED = 5
+PATHS_NAMED = 10  # uncommitted ones; what a line has room for
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,20 @@ def uncommitted(source: Source) -> tuple[RepoPath, ...]:
     except (pygit2.GitError, KeyError, OSError, ValueError) as error:
         raise UserError(f"cannot read the index of {str(source.work_tree)!r} ({error}); `git status` there may tell more") from error
     return tuple(sorted(RepoPath(path.removesuffix("/")) for path in changed))
+
+
+def in_short(source: Source, paths: Sequence[RepoPath]) -> str:
+    """Name uncommitted paths for a person: a folder that holds nothing tracked stands for its files, as in `git status`, and the rest are counted."""
+    tracked = {folder for entry in open_repository(source).index for folder in _folders(entry.path)}
+    named = list(dict.fromkeys(next((folder for folder in _folders(path) if folder not in tracked), path) for path in paths))
+    more = f" and {len(named) - PATHS_NAMED} more" if len(named) > PATHS_NAMED else ""
+    return ", ".join(named[:PATHS_NAMED]) + more
+
+
+def _folders(path: str) -> list[str]:
+    """Return the folders above a path, outermost first, each with its `/`."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts) + 1)]
 
 
 def circumstances(source: Source) -> tuple[str, ...]:

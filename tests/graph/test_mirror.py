@@ -11,6 +11,7 @@ import pytest
 from backstory.errors import UserError
 from backstory.graph.lock import exclusively
 from backstory.graph.mirror import Mirror, open_mirror, open_source, resolve, uncommitted
+from backstory.graph.source import in_short
 from backstory.graph.types import Oid, RepoPath
 from repos import Repo, git
 
@@ -147,6 +148,21 @@ def test_what_is_uncommitted_is_listed(repo):
     index = (repo.root / ".git" / "index").read_bytes()
     assert uncommitted(open_source(repo.root)) == ("a.txt", "gone.txt", "new/x.txt", "staged.txt")
     assert (repo.root / ".git" / "index").read_bytes() == index
+
+
+def test_what_is_uncommitted_is_told_in_short(repo):
+    """A folder without anything tracked stands for all its files, one with a tracked file does not, and a long list is counted."""
+    repo.commit("tracked", {"src/one.py": "", "src/deep/two.py": ""})
+    repo.write({".venv/bin/python": "", ".venv/lib/x.py": "", "src/new.py": "", "src/deep/er/x.py": "", "src/deep/er/y.py": ""})
+    source = open_source(repo.root)
+    assert in_short(source, uncommitted(source)) == ".venv/, src/deep/er/, src/new.py"
+    repo.write({f"{number:02}.txt": "" for number in range(20)})
+    assert in_short(source, uncommitted(source)).endswith("08.txt and 13 more")
+    assert in_short(source, ()) == ""
+    repo.commit("odd", {"raw\udcff/x\udcff.txt": ""})
+    repo.write({"raw\udcff/y.txt": "", "new\udcff/y.txt": ""})
+    source = open_source(repo.root)
+    assert in_short(source, uncommitted(source)) == "new\udcff/, raw\udcff/y.txt"
 
 
 def test_a_clean_tree_has_nothing_uncommitted(repo):
