@@ -237,10 +237,23 @@ def _fetch(mirror: Mirror, source: Source, at: Oid, reach: Ancestry, report: Rep
         try:
             git.follow(*arguments, stage.as_uri(), *wanted, said=lambda line: _progress(line, report))
         except GitError as error:
+            if not _is_whole(mirror):
+                raise StorageError(
+                    f"the mirror {str(mirror.path)!r} is damaged ({error.complaint}); run `backstory cache clear` and try again"
+                ) from error
             raise UserError(f"history incomplete: {error.complaint}; {REMEDY_INCOMPLETE}") from error
     if reach.commits >= COMMIT_GRAPH_FROM:
         mirror.git.run("commit-graph", "write", "--reachable", "--no-progress", allowed=(0, 1, 128))  # it only makes later reads faster
     report("mirror", reach.commits, reach.commits)
+
+
+def _is_whole(mirror: Mirror) -> bool:
+    """Return whether everything the mirror says it has is there. Takes seconds for a large one, so it is asked when something has failed."""
+    try:
+        mirror.git.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
+    except GitError:
+        return False
+    return True
 
 
 @contextmanager

@@ -116,6 +116,8 @@ def resolve(source: Source, revision: str) -> Oid:
     """
     repository = open_repository(source)
     if source.head is None and revision.upper().startswith("HEAD"):
+        if not repository.head_is_unborn:
+            raise UserError(f"HEAD of {str(source.path)!r} names a commit that cannot be read; `git fsck` there may tell more")
         raise UserError(f"HEAD of {str(source.path)!r} is a branch without commits; name a commit or another branch")
     named, steps = _split_steps(revision)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backstory.errors import UserError
+from backstory.errors import StorageError, UserError
 from backstory.graph.lock import exclusively
 from backstory.graph.mirror import Mirror, open_mirror, open_source, resolve, uncommitted
 from backstory.graph.source import in_short
@@ -402,6 +402,27 @@ def test_a_damaged_object_is_told(repo, tmp_path):
     loose.write_bytes(loose.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(UserError, match="history incomplete"):
         open_mirror(open_source(repo.root), at, cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("lost", ["HEAD", "the newest commit"])
+def test_a_damaged_mirror_is_not_taken_for_a_damaged_repository(repo, tmp_path, lost):
+    """When what fails is the mirror, clearing the cache is what helps, and it does."""
+    mirror, tip = mirrored(repo, tmp_path), repo.head
+    (mirror.path / "HEAD" if lost == "HEAD" else mirror.path / "objects" / tip[:2] / tip[2:]).unlink()
+    at = Oid(repo.commit("three", {"a.txt": "3\n"}))
+    with pytest.raises(StorageError, match="is damaged") as told:
+        mirrored(repo, tmp_path)
+    assert "\n" not in str(told.value)
+    shutil.rmtree(tmp_path / "cache")
+    assert mirrored(repo, tmp_path).blob_at(at, RepoPath("a.txt")) == b"3\n"
+
+
+def test_a_head_that_cannot_be_read_is_no_branch_without_commits(repo):
+    """A damaged commit at HEAD is said to be that."""
+    tip = repo.head
+    (repo.root / ".git" / "objects" / tip[:2] / tip[2:]).unlink()
+    with pytest.raises(UserError, match="names a commit that cannot be read; `git fsck` there"):
+        resolve(open_source(repo.root), "HEAD")
 
 
 def test_a_killed_fetch_is_made_good(repo, tmp_path):
