@@ -30,16 +30,12 @@ _STORAGE_ERRNOS: Final = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the d
 @click.group(
     cls=options.Group,
     examples=('backstory fix issue.md --repo . --check "pytest tests/test_dates.py"',),
-    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes and configuration: docs/cli.md and docs/config.md.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name=PROGRAM, message="%(prog)s %(version)s")
-@click.pass_context
-def commands(context: click.Context) -> None:
+def commands() -> None:
     """Find the change that broke the code, repair it and prove the repair."""
-    if context.invoked_subcommand is None:
-        raise click.UsageError("no command given", context)
 
 
 for command in (fix, locate, why, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, action):

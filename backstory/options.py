@@ -31,7 +31,10 @@ class Command(WithExamples):
 
 
 class Group(WithExamples, click.Group):
-    """A group of commands with examples."""
+    """A group of commands with examples. Without a command it is a usage error; click would make the whole help that error."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, no_args_is_help=False, **named)
 
 
 with_face = click.make_pass_decorator(Face)

@@ -78,7 +78,8 @@ def test_the_version_is_the_packages(cli):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no command given; `backstory --help` tells more"),
+        ([], "Missing command; `backstory --help` tells more"),
+        (["cache"], "Missing command; `backstory cache --help` tells more"),
         (["mend"], "No such command 'mend'; `backstory --help` tells more"),
         (["fix"], "Missing argument 'ISSUE'; `backstory fix --help` tells more"),
         (
