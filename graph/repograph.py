@@ -338,11 +338,11 @@ class RepoGraph:
 
     def counts(self) -> Counts:
         """Return how many commits, files, symbols and edges there are; each co-changed pair of files counts once."""
-        changes = {number: count for number, count in self._past.change_counts().items() if self._visible[number]}
+        changes = {number: count for number, count in self._past.change_counts().items() if number in self._positions}
         edges: dict[str, int] = {
             "parent": sum(len(self._skeleton.parents[number]) for number in self._positions),
             "touched": sum(changes.values()),
-            "renamed_from": sum(1 for number, _, _ in self._past.renames() if self._visible[number]),
+            "renamed_from": sum(1 for number, _, _ in self._past.renames() if number in self._positions),
             "co_changed": self._count_pairs(changes),
             "reverts": len(self._reverts),
             **{kind: len(found) for kind, found in self._message_edges.items()},
@@ -407,7 +407,7 @@ class RepoGraph:
 
     @cached_property
     def _messages(self) -> Sequence[Message]:
-        rows: dict[int, MessageRow] = {row.commit: row for row in self._past.messages() if self._visible[row.commit]}
+        rows: dict[int, MessageRow] = {row.commit: row for row in self._past.messages() if row.commit in self._positions}
         return [
             Message(oid, _moment(row.authored), row.author, row.subject, row.body)
             for oid, row in ((oid, rows[number]) for oid, number in zip(self._order, self._order_ids, strict=True))
@@ -419,7 +419,7 @@ class RepoGraph:
 
     @cached_property
     def _lineage(self) -> Lineage:
-        renames = [(self._positions[number], was, path) for number, was, path in self._past.renames() if self._visible[number]]
+        renames = [(self._positions[number], was, path) for number, was, path in self._past.renames() if number in self._positions]
         return Lineage(self.mirror.files(self.at), sorted(renames))
 
     @cached_property

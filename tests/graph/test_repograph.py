@@ -24,6 +24,20 @@ def graph_of(repo: Repo, tmp_path: Path, at: str | None = None) -> RepoGraph:
     return build_graph(open_source(repo.root), Oid(at or repo.head), cache_dir=tmp_path / "cache", tiers=LINES)
 
 
+def test_a_graph_is_not_disturbed_by_commits_stored_after_it_was_opened(tmp_path):
+    """Another process may add later commits to the store while a graph is in use; it goes on answering for its own commit."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("one", {"a.py": "x = 1\n"})
+    graph = graph_of(repo, tmp_path)
+    for number in range(3):
+        repo.git("mv", "a.py", "b.py") if number == 1 else None
+        repo.commit(f"later {number}", {"c.py": f"x = {number}\n"})
+    graph_of(repo, tmp_path)
+    assert [message.subject for message in graph.messages()] == ["one"]
+    assert graph.counts().commits == 1
+    assert [graph.message(oid).subject for oid in graph.touched(RepoPath("a.py"))] == ["one"]
+
+
 # --- only ancestors ----------------------------------------------------------------------------------------------------------------------
 
 Plan = list[tuple[list[int], int, int]]
