@@ -17,6 +17,7 @@ import numpy.typing as npt
 from backstory.graph.languages import is_test as is_test_path
 from backstory.graph.languages import language_of, parse_version, table_version
 from backstory.graph.link import LINK_VERSION, link
+from backstory.graph.manifests import is_manifest, read_manifests
 from backstory.graph.pack import unpack
 from backstory.graph.parallel import Job, parse_jobs
 from backstory.graph.parse import Parse
@@ -69,16 +70,19 @@ def code_view(mirror: Trees, commit: Oid, store: Kept, *, report: Report | None 
     workers: processes for parsing, used when there is much to parse. Phases reported: "parsing", "linking".
     Raises StorageError when what is stored is damaged or cannot be written.
     """
-    blobs = {path: entry.blob for path, entry in sorted(mirror.files(commit).items()) if entry.is_file and language_of(path) is not None}
+    files = {path: entry.blob for path, entry in sorted(mirror.files(commit).items()) if entry.is_file}
+    blobs = {path: blob for path, blob in files.items() if language_of(path) is not None}
+    project = {path: blob for path, blob in files.items() if is_manifest(path)}
     version = f"{SNAPSHOT_VERSION}.{LINK_VERSION}.{table_version()}"
-    key = _digest(blobs)
+    key = _digest({**blobs, **project})
     payload = store.snapshot(key, version)
     if payload is not None:
         return CodeView(unpack_snapshot(payload))
     say = report or silent
     parses = _parses(mirror, blobs, store, say, workers)
     say("linking", 0, None)
-    snapshot = make_snapshot(parses, blobs, link(parses))
+    manifests = read_manifests({path: mirror.read_blob(blob) for path, blob in project.items()})
+    snapshot = make_snapshot(parses, blobs, link(parses, manifests))
     store.save_snapshot(key, version, pack_snapshot(snapshot))
     return CodeView(snapshot)
 
@@ -366,7 +370,7 @@ def _parses(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Repo
 
 
 def _digest(blobs: Mapping[RepoPath, Oid]) -> Oid:
-    """Return an id for the source files of a tree, so that commits which change none of them share a snapshot."""
+    """Return an id for the files of a tree that its code is read from, so that commits which change none of them share a snapshot."""
     digest = sha1(usedforsecurity=False)
     for path, blob in blobs.items():
         digest.update(f"{posixpath.normpath(path)}\0{blob}\0".encode("utf-8", "surrogateescape"))

@@ -24,7 +24,7 @@ from backstory.graph.types import RepoPath
 TABLE_VERSION = "2"
 """Raise it whenever what is read from a file changes by more than queries and words: stored parses are keyed by it (see `parse_version`)."""
 
-Modules = Literal["dotted", "paths", "packages"]
+Modules = Literal["dotted", "paths", "packages", "folders", "crates"]
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "__tests__", "spec", "specs"})
 # Folders of tests where names are written in camel case or with dots: `androidTest`, `testFixtures`, `AutoMapper.UnitTests`.
@@ -39,13 +39,15 @@ class Language:
     `<name>.names.scm` (references), joined in order. words_file: where `keywords` and `common` are listed.
     family: languages that call each other's code share one. modules: how an import names a file (`backstory.graph.modules`).
     tests: what the name of a test file looks like.
-    own: receivers that mean "this object"; above: those that mean what the base class has.
+    own: receivers that mean "this object"; above: those that mean what the base class has; anchors: those a full name may begin with.
     doc: whether documentation stands inside the definition or in a comment before it.
     joints: what stands between the parts of a name, as a pattern. sigils: characters before a variable's name that are no part of it.
     generics: the brackets of type arguments, or "".
     wrappers: generic types whose members are those of their first argument.
     bare_members: whether members of the own class are visible without a receiver. guesses: what a bare name that means nothing may be guessed to be.
     constructor: the name of the method that makes an object; "" when it is the name of the class.
+    structural: whether a type satisfies an interface by having its methods.
+    inner_tests: what a part of a source file that holds its tests is called.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Language:
     tests: re.Pattern[str]
     own: frozenset[str]
     above: frozenset[str] = frozenset({"super"})
+    anchors: frozenset[str] = frozenset()
     doc: Literal["inside", "before"] = "before"
     joints: str = r"\."
     sigils: str = ""
@@ -66,6 +69,8 @@ class Language:
     bare_members: bool = False
     guesses: Literal["function", "method", ""] = ""
     constructor: str = ""
+    structural: bool = False
+    inner_tests: frozenset[str] = frozenset()
 
     @property
     def shares_names(self) -> bool:
@@ -174,6 +179,37 @@ LANGUAGES: tuple[Language, ...] = (
         generics="<>",
         wrappers=frozenset({"Optional"}),
         bare_members=True,
+    ),
+    Language(
+        name="go",
+        extensions=(".go",),
+        grammar=("tree_sitter_go", "language"),
+        queries=("go",),
+        words_file="go",
+        family="go",
+        modules="folders",
+        tests=re.compile(r".*_test\.go"),
+        own=frozenset(),
+        above=frozenset(),
+        generics="[]",
+        structural=True,
+    ),
+    Language(
+        name="rust",
+        extensions=(".rs",),
+        grammar=("tree_sitter_rust", "language"),
+        queries=("rust",),
+        words_file="rust",
+        family="rust",
+        modules="crates",
+        tests=re.compile(r"(tests?|.*_tests?)\.rs"),
+        own=frozenset({"self", "Self"}),
+        above=frozenset(),
+        anchors=frozenset({"crate", "self", "super"}),
+        joints=r"\.|::",
+        generics="<>",
+        wrappers=frozenset({"Box", "Rc", "Arc", "Option", "Result", "RefCell", "Cell", "Mutex", "RwLock", "Cow", "Pin"}),
+        inner_tests=frozenset({"tests", "test"}),
     ),
 )
 

@@ -16,10 +16,11 @@ Edges, from -> to (src uses dst):
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from backstory.graph.languages import is_test
+from backstory.graph.manifests import Manifest
 from backstory.graph.outline import Definition
 from backstory.graph.parse import Parse, Reference
 from backstory.graph.scope import FileScope, Names
@@ -33,9 +34,11 @@ SCOPED_WEIGHT = 1.0
 MENTION_WEIGHT = 0.5
 REEXPORT_WEIGHT = 0.5
 NAME_ONLY_WEIGHT = 0.25
+SATISFYING_WEIGHT = 0.5
+MAX_SATISFYING = 30  # types that have all methods of an interface; where more do, the interface says nothing about any
 MAX_CANDIDATES = 6  # beyond it a name alone points nowhere; with all of them an edge would weigh 0.04
 
-_TEST_MARK = re.compile(r"^(?:test_|tests_)|(?:_test|_tests)$|[.-](?:test|spec)$")
+_TEST_MARK = re.compile(r"^(?:tests?[_-]|Test(?=[A-Z]))|[_.-](?:tests?|spec|unittest)$|(?<=[a-z0-9])(?:Tests?|TestCase|IT|Spec)$")
 
 
 class _Resolved(NamedTuple):
@@ -47,14 +50,24 @@ class _Resolved(NamedTuple):
 _NOTHING = _Resolved((), "", 0.0)
 
 
-def link(files: Mapping[RepoPath, Parse]) -> list[Edge]:
+def link(files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest] = ()) -> list[Edge]:
     """Return the edges between and inside files: by kind in the order above, then by file, in source order.
 
-    At most one edge of a kind joins two nodes: the surest. Skipped files take no part.
+    manifests: what the project says of the names of its modules. At most one edge of a kind joins two nodes: the surest. Skipped files take no
+    part.
     """
     read = {path: files[path] for path in sorted(files) if not files[path].skipped}
-    linker = _Linker(read)
-    for step in (linker.contains, linker.imports, linker.calls, linker.inherits, linker.space_imports, linker.overrides, linker.tests):
+    linker = _Linker(read, manifests)
+    for step in (
+        linker.contains,
+        linker.imports,
+        linker.calls,
+        linker.inherits,
+        linker.space_imports,
+        linker.overrides,
+        linker.implements,
+        linker.tests,
+    ):
         step()
     order: dict[EdgeKind, list[Edge]] = {kind: [] for kind in ("contains", "imports", "calls", "inherits", "overrides", "tests")}
     for (kind, src, dst), (weight, evidence) in linker.found.items():
@@ -70,8 +83,8 @@ def node_id(place: Place) -> str:
 class _Linker:
     """Collects edges step by step; each step is one kind."""
 
-    def __init__(self, files: Mapping[RepoPath, Parse]) -> None:
-        self.names = Names(files)
+    def __init__(self, files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest]) -> None:
+        self.names = Names(files, manifests)
         self.found: dict[tuple[EdgeKind, str, str], tuple[float, str]] = {}
         self.is_test = {path: is_test(path) for path in files}
         self.imported: dict[RepoPath, set[RepoPath]] = {path: set() for path in files}
@@ -189,7 +202,7 @@ class _Linker:
         around = file.enclosing_class(scope)
         if around is None:
             return _NOTHING
-        here = Place(file.path, around)
+        here = self.names.whole(Place(file.path, around))
         if name:
             return _Resolved(self.names.inherited(here, name), "super", weight)
         for base in self.names.ancestry(here)[1:]:
@@ -239,21 +252,62 @@ class _Linker:
         for place, definition in self.definitions.items():
             if definition.kind != "method":
                 continue
-            base = self.names.inherited(Place(place.path, definition.scope), definition.name)
+            base = self.names.inherited(self.names.whole(Place(place.path, definition.scope)), definition.name)
             for other in base:
                 if other in self.definitions and other != place:
                     self.add(
                         "overrides", node_id(place), node_id(other), SCOPED_WEIGHT / len(base), f"base {other.qualname.rpartition('.')[0]}"
                     )
 
+    def implements(self) -> None:
+        """Make edges from types to the interfaces they satisfy by their methods alone, where a language asks for no more (Go)."""
+        methods: dict[Place, dict[str, Place]] = {}
+        having: dict[str, list[Place]] = {}
+        for place, definition in self.definitions.items():
+            if definition.kind == "class" and self.names.files[place.path].language.structural:
+                methods[place] = self._methods(place)
+                for name in methods[place]:
+                    having.setdefault(name, []).append(place)
+        for place, wanted in methods.items():
+            if not wanted or not self._is_interface(place):
+                continue
+            rarest = min(wanted, key=lambda name: (len(having[name]), name))
+            satisfying = [
+                other
+                for other in having[rarest]
+                if other != place and not self._is_interface(other) and wanted.keys() <= methods[other].keys()
+            ]
+            if len(satisfying) > (MAX_SATISFYING if len(wanted) > 1 else MAX_CANDIDATES):
+                continue
+            for other in satisfying:
+                self.add("inherits", node_id(other), node_id(place), SATISFYING_WEIGHT, "has its methods")
+                for name, method in wanted.items():
+                    if method != methods[other][name]:
+                        self.add(
+                            "overrides", node_id(methods[other][name]), node_id(method), SATISFYING_WEIGHT, f"interface {place.qualname}"
+                        )
+
+    def _methods(self, place: Place) -> dict[str, Place]:
+        """Return the methods of a type by name, those it gets from what is inside it included."""
+        found: dict[str, Place] = {}
+        for around in self.names.ancestry(place):
+            for part in self.names.parts(around):
+                for name, qualnames in self.names.files[part.path].members.get(part.qualname, {}).items():
+                    found.setdefault(name, Place(part.path, qualnames[0]))
+        return {name: method for name, method in found.items() if method in self.definitions}
+
+    def _is_interface(self, place: Place) -> bool:
+        return self.definitions[place].signature.endswith("interface")
+
     # --- tests ------------------------------------------------------------------------------------------------------------------------
 
     def tests(self) -> None:
         """Make edges from what tests import and call by scope (a name alone proves no test), and from names of files."""
+        inside = {node_id(place) for place, definition in self.definitions.items() if self._tests_inside(place, definition)}
         for (kind, src, dst), (weight, evidence) in list(self.found.items()):
             if kind in ("calls", "imports") and not evidence.startswith("name only"):
                 source, target = _path_of(src, self.is_test), _path_of(dst, self.is_test)
-                if self.is_test[source] and not self.is_test[target]:
+                if (self.is_test[source] or src in inside) and not (self.is_test[target] or dst in inside):
                     self.add("tests", src, dst, weight, "calls it" if kind == "calls" else f"imports it, {evidence}")
         by_stem: dict[str, list[RepoPath]] = {}
         for path, tests in self.is_test.items():
@@ -263,6 +317,10 @@ class _Linker:
             named = _TEST_MARK.sub("", _stem(path))
             if tests and named != _stem(path):
                 self._named_after(path, by_stem.get(named, []))
+
+    def _tests_inside(self, place: Place, definition: Definition) -> bool:
+        """Return whether a definition lies in the part of a source file that holds its tests."""
+        return definition.qualname.partition(".")[0] in self.names.files[place.path].language.inner_tests and "." in definition.qualname
 
     def _named_after(self, path: RepoPath, candidates: list[RepoPath]) -> None:
         near = _closest(path, candidates)

@@ -117,17 +117,36 @@ class Outline:
 
     def _docs(self, matches: Sequence[Captures]) -> dict[int, str]:
         docs: dict[int, str] = {}
-        begins = {item.start: item.index for item in reversed(self.found)}
-        for captures in matches:
-            for node in captures.get("doc", ()):
-                if self.language.doc == "inside":
-                    owner = self.owner_at(node.start_byte)
-                else:
-                    gap = _GAP.match(self.source, node.end_byte)
-                    owner = begins.get(gap.end() if gap else node.end_byte, WHOLE_FILE)
-                if owner != WHOLE_FILE:
-                    docs[owner] = first_paragraph(text_between(self.source, node.start_byte, node.end_byte))
+        comments = sorted({(node.start_byte, node.end_byte) for captures in matches for node in captures.get("doc", ())})
+        if self.language.doc == "inside":
+            owners = [(self.owner_at(start), start, end) for start, end in comments]
+        else:
+            begins = {item.start: item.index for item in reversed(self.found)}
+            owners = [(begins.get(after, WHOLE_FILE), start, end) for start, end, after in _before(self.source, comments)]
+        for owner, start, end in owners:
+            if owner != WHOLE_FILE:
+                docs[owner] = first_paragraph(text_between(self.source, start, end))
         return docs
+
+
+def _before(source: bytes, comments: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Return (start, end, where the code after it begins) of comments, those of whole lines that follow one another taken as one.
+
+    Only a comment with its own closing mark may have an empty line between it and what it speaks of.
+    """
+    found: list[tuple[int, int, int]] = []
+    for start, end in comments:
+        end = end - 1 if source[end - 1 : end] == b"\n" else end  # some grammars count the line's end
+        gap = _GAP.match(source, end)
+        after = gap.end() if gap else end
+        in_lines = not source.startswith(b"/*", start)
+        if in_lines and source.count(b"\n", end, after) > 1:
+            after = end
+        if found and in_lines and found[-1][2] == start and not source.startswith(b"/*", found[-1][0]):
+            found[-1] = (found[-1][0], end, after)
+        else:
+            found.append((start, end, after))
+    return found
 
 
 def _found_definitions(language: Language, source: bytes, matches: Sequence[Captures]) -> list[_Found]:
@@ -145,7 +164,9 @@ def _found_definitions(language: Language, source: bytes, matches: Sequence[Capt
                 owner, name = plain_name(language, text_of(source, captures["name"][0])) if "name" in captures else ("", "default")
                 if "owner" in captures:
                     owner = _plain_owner(text_of(source, captures["owner"][0]))
-                found[node.id] = _Found(kind, node, name, owner, captures.get("body", [None])[0])
+                body = captures.get("body", [None])[0]
+                if node.id not in found or body is not None:  # several patterns may tell of one definition
+                    found[node.id] = _Found(kind, node, name, owner, body)
     for item in found.values():
         around = wrappers.get(item.node.id)
         while around is not None:
@@ -206,9 +227,16 @@ def _plain_owner(owner: str) -> str:
 
 
 def first_paragraph(comment: str) -> str:
-    """Return the first paragraph of a documentation string or comment, white space folded, quotes and comment marks removed."""
-    text = _DOC_OPENING.sub("", comment.strip())
-    text = _DOC_CLOSING.sub("", text)
+    """Return the first paragraph of a documentation string or comment, white space folded, quotes, comment marks and tags removed.
+
+    >>> first_paragraph("/** One. */"), first_paragraph("/// <summary>Two.</summary>")
+    ('One.', 'Two.')
+    """
+    text = comment.strip()
+    if text.startswith(("//", "#")):
+        text = _TAG.sub("", "\n".join(_LINE_MARK.sub("", line) for line in text.splitlines()))
+    else:
+        text = _DOC_CLOSING.sub("", _DOC_OPENING.sub("", text))
     lines = [_DOC_MARGIN.sub("", line).strip() for line in text.strip().splitlines()]
     paragraph: list[str] = []
     for line in lines:
@@ -221,9 +249,11 @@ def first_paragraph(comment: str) -> str:
 
 
 _GAP = re.compile(rb"\s*")
-_DOC_OPENING = re.compile(r"^(?:/\*\*+|[a-zA-Z]{0,2}(?:\"\"\"|'''|\"|'))")
+_DOC_OPENING = re.compile(r"^(?:/\*+!?|[a-zA-Z]{0,2}(?:\"\"\"|'''|\"|'))")
 _DOC_CLOSING = re.compile(r"(?:\*+/|\"\"\"|'''|\"|')$")
 _DOC_MARGIN = re.compile(r"^\s*\*(?:\s|$)")
+_LINE_MARK = re.compile(r"^\s*(?://[/!]?|#+!?)\s?")
+_TAG = re.compile(r"</?(?:summary|remarks|para|c|see|code|returns)\b[^>\n]*>")
 
 
 def text_of(source: bytes, node: Node) -> str:

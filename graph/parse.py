@@ -19,7 +19,7 @@ Captures of the structure query:
   @typed @type       a variable and the type written for it; @typed.own for a member of the class, @returns for what a function gives
   @made              instead of @type: what is called to make the variable's value
 Captures of the names query: @call (a bare name), @call.member (an expression that ends with the name), @call.named (one with the name as a
-field), @base, @name and @member (kept when what they begin with is defined, imported or bound here), @use and @use.member (always kept), and
+field), @call.token (a name whose receiver is in the text before it), @base, @name and @member (kept when what they begin with is defined, imported or bound here), @use and @use.member (always kept), and
 @skip for a name that is bound here rather than used.
 """
 
@@ -237,7 +237,7 @@ def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> 
         node = captures["import.module"][0]
         module = ".".join("".join(text_of(source, part).split()) for part in captures["import.module"])
         level = len(module) - len(module.lstrip(".")) if language.modules == "dotted" else 0
-        if language.modules == "packages":
+        if language.modules in ("packages", "crates"):
             module = re.sub(language.joints, ".", module)
         name = text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
         if "import.star" in captures:
@@ -245,6 +245,8 @@ def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> 
         elif "import.default" in captures:
             name = "default"
         alias = text_of(source, captures["import.alias"][0]).strip("'\"") if "import.alias" in captures else None
+        if name == "self":  # `use a::b::{self, c}` takes the module itself
+            module, _, name = module.rpartition(".")
         found[Import(module[level:], name, alias, level, node.start_point.row + 1)] = None
     return tuple(found)
 
@@ -258,7 +260,13 @@ def bound_name(language: Language, binding: Import) -> str:
         return binding.alias
     if binding.name is not None:
         return "" if binding.name == "*" else binding.name
-    return binding.module.partition(".")[0] if language.modules == "dotted" else ""
+    match language.modules:
+        case "dotted" | "crates":
+            return binding.module.partition(".")[0]
+        case "folders":  # by custom the last part of the path, without the number of a major version
+            *_, before, last = ("", *binding.module.split("/"))
+            return before if before and re.fullmatch(r"v\d+", last) else last.partition(".v")[0]
+    return ""
 
 
 def _bound_names(language: Language, imports: Sequence[Import]) -> set[str]:
@@ -375,6 +383,13 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
             add("call", node, name, receiver)
             ends.add(named.end_byte)
             taken.add(named.start_byte)
+    for node in captures.get("call.token", ()):
+        if not _OPENS.match(source, node.end_byte):
+            continue
+        before = _BEFORE_TOKEN.search(source, max(0, node.start_byte - MAX_MEMBER_BYTES), node.start_byte)
+        receiver, name = _split(language, source, before.start() if before else node.start_byte, node.end_byte)
+        add("call", node, name, receiver)
+        taken.add(node.start_byte)
     for node in captures.get("use.member", ()):
         if node.end_byte not in ends:
             receiver, name = _split(language, source, node.start_byte, node.end_byte)
@@ -401,6 +416,11 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
                 add("name", node, name, "")
     rows = [Reference(*key, line, uses) for key, (line, uses) in found.items()]
     return tuple(sorted(rows, key=lambda row: (row.line, row.owner, row.kind, row.receiver or "", row.name, row.receiver is None)))
+
+
+# Where the parser saw only single tokens: what follows a name that is called, and what may lead to it.
+_OPENS = re.compile(rb"\s*(?:!\s*[(\[{]|\()")
+_BEFORE_TOKEN = re.compile(rb"(?:\w+\s*(?:\([^()]*\)\s*)?\??(?:\.|::)\s*)+\Z")
 
 
 def _split(language: Language, source: bytes, start: int, end: int) -> tuple[str | None, str]:

@@ -7,12 +7,15 @@ answer is a tuple of places, because conditional definitions, overloads and like
 Control flow and values are not followed.
 """
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstory.graph.languages import Language, language_named
-from backstory.graph.modules import Modules, nearest
+from backstory.graph.manifests import Manifest
+from backstory.graph.modules import Modules
+from backstory.graph.nearness import nearest_to
 from backstory.graph.outline import WHOLE_FILE
 from backstory.graph.parse import RETURNS, Base, Import, Parse, bound_name
 from backstory.graph.spaces import Place, Spaces, table_of
@@ -65,6 +68,10 @@ class FileScope:
         """Return whether a scope is a class of this file."""
         return self.kinds.get(scope) == "class"
 
+    def holders(self) -> list[str]:
+        """Return the scopes that hold members and are no definition of this file: an object literal, the class of another file."""
+        return [scope for scope in self.members if scope and scope not in self.kinds]
+
     def enclosing(self, scope: str) -> Iterable[str]:
         """Yield `scope` and the scopes around it, innermost first, the file's own ("") last."""
         while scope:
@@ -112,14 +119,25 @@ def file_scope(path: RepoPath, parse: Parse) -> FileScope:
 class Names:
     """The meaning of names over all files of a tree."""
 
-    def __init__(self, files: Mapping[RepoPath, Parse]) -> None:
+    def __init__(self, files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest] = ()) -> None:
         self.files = {path: file_scope(path, parse) for path, parse in files.items()}
-        self.modules = Modules(files)
+        self.modules = Modules(files, manifests)
         self.spaces = Spaces(files, self.modules)
         self._exported: dict[tuple[RepoPath, str], tuple[Place, ...]] = {}
         self._bases: dict[Place, tuple[Place, ...]] = {}
         self._ancestry: dict[Place, tuple[Place, ...]] = {}
+        self._whole: dict[Place, Place] = {}  # what holds members of a class of another file -> the class
+        self._parts: dict[Place, list[Place]] = {}  # the other way round
+        self._telling: set[tuple[RepoPath, str, str]] = (
+            set()
+        )  # variables whose type is being told: in `till = till.open()` the second is another
         self._depth = 0  # of bases that are members of classes whose bases are ..., and of types told by other types, each found through the one before
+
+        for path, file in self.files.items():
+            for holder in file.holders() if file.language.shares_names else ():
+                for place in self._class_held(file, holder):
+                    self._whole[Place(path, holder)] = place
+                    self._parts.setdefault(place, []).append(Place(path, holder))
 
     # --- names ------------------------------------------------------------------------------------------------------------------------
 
@@ -141,7 +159,7 @@ class Names:
         if name in file.bound:
             return self._meaning_of_imports(file, file.bound[name])
         if name in file.members:  # an object literal's name
-            return Meaning((Place(file.path, name),), "same file", True)
+            return Meaning((self.whole(Place(file.path, name)),), "same file", True)
         for home in self.spaces.homes(file.path):
             shared = self._shared(file, home, name)
             if shared:
@@ -156,8 +174,8 @@ class Names:
         if first in file.language.own:
             around = file.enclosing_class(scope)
             if around is None:
-                return UNKNOWN
-            return self._walk(Meaning((Place(file.path, around),), "self", True), rest)
+                return self.class_named(file, scope, receiver) if first in file.language.anchors else UNKNOWN
+            return self._walk(Meaning((self.whole(Place(file.path, around)),), "self", True), rest)
         if first.endswith("()"):
             return self._walk(self._called(self.class_named(file, scope, first.removesuffix("()"))), rest)
         kind = self._type_of(file, scope, first)
@@ -175,9 +193,10 @@ class Names:
                     places = tuple(place for one in bound for place in self._module_places(file, one))
                     if places:
                         return self._walk(Meaning(places, "import", True), parts[size:])
-        meaning = self.lookup(file, scope, parts[0])
-        if meaning.is_bound or not file.language.shares_names or len(parts) == 1:
-            return self._walk(meaning, parts[1:])
+        if parts[0] not in file.language.anchors:
+            meaning = self.lookup(file, scope, parts[0])
+            if meaning.is_bound or not file.language.shares_names or len(parts) == 1:
+                return self._walk(meaning, parts[1:])
         places = self._absolute(file, dotted)
         return Meaning(places, "full name", True) if places else UNKNOWN
 
@@ -195,10 +214,33 @@ class Names:
 
     def _member_of(self, classes: Sequence[Place], name: str) -> tuple[Place, ...]:
         for around in classes:
-            found = self.files[around.path].members.get(around.qualname, {}).get(name)
+            found = tuple(
+                Place(part.path, qualname)
+                for part in self.parts(around)
+                for qualname in self.files[part.path].members.get(part.qualname, {}).get(name, ())
+            )
             if found:
-                return tuple(Place(around.path, qualname) for qualname in found)
+                return found
         return ()
+
+    def whole(self, place: Place) -> Place:
+        """Return the class that a place holds members of, which may be one of another file; the place itself for any other."""
+        return self._whole.get(place, place)
+
+    def parts(self, place: Place) -> Sequence[Place]:
+        """Return where a class has members: its definition, and what holds members of it elsewhere."""
+        return (place, *self._parts.get(place, ()))
+
+    def _class_held(self, file: FileScope, holder: str) -> tuple[Place, ...]:
+        """Return the classes whose members a scope holds that is no definition of its file."""
+        first, *rest = holder.split(".")
+        if first in file.bound:
+            places = self._meaning_of_imports(file, file.bound[first]).places
+        else:
+            places = next((found for home in self.spaces.homes(file.path) if (found := self._shared(file, home, first))), ())
+        for part in rest:
+            places = _unique(found for place in places for found in self._in_file(file, place, part))
+        return tuple(place for place in places if not place.is_space and self.files[place.path].is_class(place.qualname))
 
     def _walk(self, meaning: Meaning, parts: Iterable[str]) -> Meaning:
         """Follow `.part.called()` from a meaning."""
@@ -223,12 +265,15 @@ class Names:
         """Return what the variable `name` holds in a scope, None when no type is known for such a variable."""
         for around in file.enclosing(scope):
             kind = file.typed.get((around, name))
-            if kind is not None:
+            variable = (file.path, around, name)
+            if kind is not None and variable not in self._telling:
+                self._telling.add(variable)
                 meaning = self._instance(file, scope, kind)
+                self._telling.discard(variable)
                 known = meaning.is_bound or not file.language.guesses  # a written type that is not here is elsewhere
                 return Meaning(meaning.places, f"type of {name}", known)
             if file.language.bare_members and file.is_class(around):
-                places = self._kept_under(Place(file.path, around), name)
+                places = self._kept_under(self.whole(Place(file.path, around)), name)
                 if places:
                     return Meaning(places, f"type of {name}", True)
         return None
@@ -239,7 +284,7 @@ class Names:
             return UNKNOWN
         self._depth += 1
         try:
-            if kind.endswith("()"):
+            if kind.endswith("()") or kind in file.language.own:
                 return self.value(file, scope, kind)
             return self._called(self.class_named(file, scope, kind))
         finally:
@@ -248,10 +293,11 @@ class Names:
     def _kept_under(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return the class of the object a class, or a base of it, keeps under a name."""
         for around in self.ancestry(place):
-            file = self.files[around.path]
-            kind = file.typed.get((around.qualname, f".{name}"))
-            if kind is not None:
-                return self._instance(file, around.qualname, kind).places
+            for part in self.parts(around):
+                file = self.files[part.path]
+                kind = file.typed.get((part.qualname, f".{name}"))
+                if kind is not None:
+                    return self._instance(file, part.qualname, kind).places
         return ()
 
     def _called(self, meaning: Meaning) -> Meaning:
@@ -268,10 +314,9 @@ class Names:
                 found.append(place)
                 continue
             kind = file.typed.get((place.qualname, RETURNS))
-            if kind is not None and kind in file.language.own:
-                kind = file.enclosing_class(place.qualname)
             if kind is not None:
-                found += self._instance(file, file.scopes.get(place.qualname, ""), kind).places
+                around = file.scopes.get(place.qualname, "")
+                found += self._instance(file, around, kind).places
         return _unique(found)
 
     # --- classes ----------------------------------------------------------------------------------------------------------------------
@@ -281,12 +326,13 @@ class Names:
         if place not in self._bases and self._depth < MAX_HOPS:
             self._depth += 1
             self._bases[place] = ()  # a class among its own bases ends here
-            file = self.files[place.path]
             found = []
-            for base in file.bases.get(place.qualname, ()):
-                outside = file.scopes.get(place.qualname, "")
-                meaning = self.class_named(file, outside, f"{base.receiver}.{base.name}" if base.receiver else base.name)
-                found += [other for other in map(self._default, meaning.places) if other is not None and other != place]
+            for part in self.parts(place):
+                file = self.files[part.path]
+                outside = file.scopes.get(part.qualname, "")
+                for base in file.bases.get(part.qualname, ()):
+                    meaning = self.class_named(file, outside, f"{base.receiver}.{base.name}" if base.receiver else base.name)
+                    found += [other for other in map(self._default, meaning.places) if other is not None and other != place]
             self._bases[place] = _unique(found)
             self._depth -= 1
         return self._bases.get(place, ())
@@ -319,7 +365,7 @@ class Names:
         places = self.spaces.members(space, name)
         if len(places) < 2:
             return places
-        near = set(nearest(file.path, {place.path for place in places}))
+        near = set(nearest_to(posixpath.dirname(file.path), {place.path for place in places}))
         return tuple(place for place in places if place.path in near)
 
     def _absolute(self, file: FileScope, dotted: str) -> tuple[Place, ...]:

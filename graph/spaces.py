@@ -1,7 +1,7 @@
 """Names that are visible across files without naming a file: those of a package, a namespace, a crate, or of the whole program.
 
 A family of languages that shares names has one table of full dotted names (`shop.cart.Cart`), whatever its packages are made of; which these are
-is a rule of the language (`backstory.graph.modules`). A *space* is a prefix of such names, written as a place in the table instead of a file. A
+is a rule of the language (`backstory.graph.homes`). A *space* is a prefix of such names, written as a place in the table instead of a file. A
 file's *homes* are the spaces whose names it sees as its own.
 """
 
@@ -44,9 +44,9 @@ class Spaces:
             if not language.shares_names:
                 continue
             table = table_of(language)
-            own, seen = modules.homes(path, parse)
-            self._homes[path] = tuple(Place(table, home) for home in (*own, *seen))
-            for home in own:
+            homes = modules.homes(path)
+            self._homes[path] = tuple(Place(table, home) for home in (*homes.own, *homes.seen))
+            for home in homes.own:
                 self._add(path, parse, Place(table, home))
 
     def _add(self, path: RepoPath, parse: Parse, home: Place) -> None:

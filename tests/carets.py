@@ -1,6 +1,6 @@
 """Fixture projects in one text file each, whose comments say where names are defined.
 
-A line `=== path` begins a file. Below a line of code, a comment with a caret speaks of the name above it:
+A line `=== path` begins a file; tabs are four columns wide. Below a line of code, a comment with a caret speaks of the name above it:
 `^ defined: 3` (line 3 of this file), `^ defined: other.py:3, 8` (several), `^ by name: ...` (found by name alone), `^ external` (nothing here).
 """
 
@@ -43,7 +43,7 @@ def carets_in(path: str, lines: list[str]) -> list[Caret]:
         if match is None:
             code = number
             continue
-        name = next(name.group() for name in NAME.finditer(lines[code]) if name.start() <= line.index("^") < name.end())
+        name = next(name.group() for name in NAME.finditer(lines[code].expandtabs(4)) if name.start() <= line.index("^") < name.end())
         targets = []
         for target in filter(None, (match.group(2) or "").split(", ")):
             place, _, at = target.rpartition(":")

@@ -7,6 +7,7 @@ from carets import Caret, read_project
 
 from backstory.graph.languages import language_of
 from backstory.graph.link import MAX_CANDIDATES, NAME_ONLY_WEIGHT, link
+from backstory.graph.manifests import is_manifest, read_manifests
 from backstory.graph.parse import parse_blob
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.txt"))
@@ -15,11 +16,12 @@ CLAIMS = [(project, caret) for project, (_, carets) in PROJECTS.items() for care
 
 
 def parsed(files):
-    return {path: parse_blob(language_of(path), source.encode()) for path, source in files.items()}
+    return {path: parse_blob(language_of(path), source.encode()) for path, source in files.items() if language_of(path) is not None}
 
 
 def linked(files):
-    return link(parsed(files))
+    manifests = read_manifests({path: source.encode() for path, source in files.items() if is_manifest(path)})
+    return link(parsed(files), manifests)
 
 
 def edges(files, kind):
@@ -102,6 +104,54 @@ def test_a_package_that_two_folders_hold_is_meant_where_it_is_nearest():
 def test_interfaces_are_overridden_too():
     """A method of a class overrides the one its interface declares, in a file of the same package."""
     assert set(edges(JAVA, "overrides")) == {("a/src/Shop.java:Shop.ring", "a/src/Open.java:Open.ring")}
+
+
+def test_packages_of_one_workspace_import_each_other_by_name():
+    """A package's name leads to its source where its entry is built, a path below the name to that file, and mapped prefixes to their folder."""
+    files = {
+        "packages/core/package.json": '{"name": "@shop/core", "main": "dist/index.js"}',
+        "packages/core/src/index.ts": "export function make() {}\n",
+        "packages/core/till/ring.ts": "export function ring() {}\n",
+        "app/tsconfig.json": '{"compilerOptions": {"baseUrl": ".", "paths": {"#lib/*": ["lib/*"]}}}',
+        "app/lib/help.ts": "export function help() {}\n",
+        "app/main.ts": "import {make} from '@shop/core';\nimport {ring} from '@shop/core/till/ring';\nimport {help} from '#lib/help';\n"
+        "import {help as same} from 'lib/help';\nimport react from 'react';\nmake(); ring(); help(); same();\n",
+    }
+    assert {dst for _, dst in edges(files, "calls")} == {
+        "packages/core/src/index.ts:make",
+        "packages/core/till/ring.ts:ring",
+        "app/lib/help.ts:help",
+    }
+
+
+def test_a_type_satisfies_an_interface_by_its_methods():
+    """In Go a type is joined to the interfaces all of whose methods it has, promoted ones included, and its methods to theirs."""
+    files = {
+        "a/i.go": "package a\ntype Door interface {\n\tOpen()\n\tShut(x int)\n}\ntype Base struct{}\nfunc (b *Base) Shut(x int) {}\n",
+        "b/t.go": 'package b\nimport "m/a"\ntype Gate struct{ *a.Base }\nfunc (g Gate) Open() {}\ntype Wall struct{}\nfunc (w Wall) Shut() {}\n',
+    }
+    assert set(edges(files, "inherits")) == {("b/t.go:Gate", "a/i.go:Base"), ("b/t.go:Gate", "a/i.go:Door")}
+    assert set(edges(files, "overrides")) == {("b/t.go:Gate.Open", "a/i.go:Door.Open"), ("a/i.go:Base.Shut", "a/i.go:Door.Shut")}
+
+
+def test_methods_beside_their_class_belong_to_it():
+    """Methods of one type in several files are found from each, and inherit together."""
+    files = {
+        "src/lib.rs": "mod a;\nmod b;\npub trait Ring { fn ring(&self); }\npub struct Bell;\n",
+        "src/a.rs": "use crate::{Bell, Ring};\nimpl Ring for Bell { fn ring(&self) { self.swing() } }\n",
+        "src/b.rs": "use super::Bell;\nimpl Bell { pub fn swing(&self) { self.ring() } }\n",
+    }
+    assert {("src/a.rs:Bell.ring", "src/b.rs:Bell.swing"), ("src/b.rs:Bell.swing", "src/a.rs:Bell.ring")} <= set(edges(files, "calls"))
+    assert set(edges(files, "inherits")) == {("src/lib.rs:Bell", "src/lib.rs:Ring")}
+    assert set(edges(files, "overrides")) == {("src/a.rs:Bell.ring", "src/lib.rs:Ring.ring")}
+
+
+def test_tests_inside_a_source_file_test_it():
+    """What a file's own module of tests calls is tested by it, as long as it is no help for tests itself."""
+    files = {
+        "src/lib.rs": "pub fn f() {}\n#[cfg(test)]\nmod tests {\n    fn help() { super::f() }\n    #[test]\n    fn works() { help() }\n}\n"
+    }
+    assert set(edges(files, "tests")) == {("src/lib.rs:tests.help", "src/lib.rs:f")}
 
 
 def test_a_method_overrides_the_nearest_base_across_files():
