@@ -242,6 +242,7 @@ def merge(so_far: Solution, resolved: Resolved, *, model: str, purse: Purse) -> 
         locations=resolved.findings.places or so_far.locations,
         limit=purse.stopped or next((run.note for run in runs if run.ended == "limit"), None),
         agents=agents,
+        reason=f"{so_far.reason}; the model could not be asked: {resolved.failure}" if resolved.failure else so_far.reason,
     )
     if best is None or (so_far.patch is not None and not _is_proven(best)):
         return shared

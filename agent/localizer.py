@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.calls import Call
-from backstory.agent.localize import Localization
+from backstory.agent.localize import FileScore, Localization
 from backstory.agent.loop import Asked, Conversation, Ended, Voice
 from backstory.agent.messages import Message
 from backstory.agent.prompting import SIMILAR, case_text, localizer_text, place_id, system
@@ -45,6 +45,14 @@ class Findings:
     places: tuple[Location, ...]
     diagnosis: str
     ended: Ended | None
+
+    def joined(self, ranking: Localization) -> Localization:
+        """Return the ranking with these places, and the files they are in before the others."""
+        first: dict[RepoPath, FileScore] = {}
+        for place in self.places:
+            if any(item.kind == "model" for item in place.why):
+                first.setdefault(place.path, FileScore(place.path, place.score, place.why))
+        return Localization([*first.values(), *(file for file in ranking.files if file.path not in first)], list(self.places))
 
 
 def found_tool(view: View) -> Tool:

@@ -1,6 +1,7 @@
 """`fix`, `resume` and `replay`: from an issue to a verified patch, once more after a crash, and once more to see that it holds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _budget(command: F) -> F:
     for name, kind, words in (
         ("tokens", click.INT, "Tokens the run may spend on a model."),
-        ("steps", click.INT, "Checks the run may make."),
+        ("steps", click.INT, "Checks and replies of a model the run may take."),
         ("seconds", click.FLOAT, "Seconds of wall clock the run may take."),
     ):
         command = click.option(f"--budget-{name}", type=kind, metavar="N", help=words)(command)
@@ -78,22 +79,28 @@ def fix(
     never touched: the result is a patch, which `backstory apply` brings in.
     """
     from backstory.cache import remember
-    from backstory.command_look import refuse_model
+    from backstory.endpoint import model_settings, open_model
     from backstory.graph.mirror import find_mirror
     from backstory.subject import open_subject
 
     _refuse_two_formats(as_json, as_jsonl)
     _refuse_unwritable(out)
     subject = open_subject(face, repo, base, flags=flags)
-    refuse_model(subject.config.model.model, no_model=no_model)
+    choice = subject.config.model
     issue = face.issue(argument)
     if dry_run:
-        return _plan(face, subject, issue, as_json=as_json)
+        return _plan(face, subject, issue, as_json=as_json, no_model=no_model)
     from backstory.agent.runs import fix as solve_and_record  # only now: it brings everything else along
 
     request = _request(face, subject.config, issue, repo=repo, base=subject.at)
+    request = replace(request, model=model_settings(choice, no_model=no_model))
     with face.screen() as screen:
-        outcome = solve_and_record(request, report=screen.report, on_event=_streaming(face, as_jsonl))
+        outcome = solve_and_record(
+            request,
+            report=screen.report,
+            on_event=_streaming(face, as_jsonl),
+            open_model=lambda settings: open_model(settings, choice, face.environ),
+        )
     mirror = find_mirror(subject.source, subject.at, cache_dir=request.cache_dir)
     if mirror is not None:
         remember(mirror.folder, repo)
@@ -107,6 +114,7 @@ def fix(
 )
 @click.argument("run")
 @_budget
+@options.api_base
 @_result
 @options.talk
 @options.with_face
@@ -116,19 +124,22 @@ def resume(
     budget_seconds: float | None,
     budget_steps: int | None,
     budget_tokens: int | None,
+    api_base: str | None,
     out: Path | None,
     as_json: bool,
     as_jsonl: bool,
 ) -> int:
-    """Go on with a run that was interrupted or ran into a limit.
+    """Go on with a run that was interrupted, ran into a limit or lost its model.
 
-    RUN is its id, the beginning of it, or `last`. A budget given here takes the place of the one it began with; a finished run gives its
-    outcome again.
+    RUN is its id, the beginning of it, or `last`. A budget or an address given here takes the place of the one it began with; any other
+    finished run gives its outcome again.
     """
     from backstory.config import from_flags
+    from backstory.endpoint import open_model
 
     _refuse_two_formats(as_json, as_jsonl)
     _refuse_unwritable(out)
+    choice = face.config().model
     given = {"budget_seconds": budget_seconds, "budget_steps": budget_steps, "budget_tokens": budget_tokens}
     from_flags(given)  # refuses what is out of range
     from backstory.agent.budget import Budget
@@ -138,8 +149,16 @@ def resume(
     budget = Budget(budget_seconds, budget_steps, budget_tokens) if any(value is not None for value in given.values()) else None
     with face.screen() as screen:
         state, write = face.folders().state, _streaming(face, as_jsonl)
-        ended = open_run(state, run)[2] is not None and budget is None
-        outcome = go_on(run, state_dir=state, report=screen.report, budget=budget, on_event=write)
+        before = len(open_run(state, run)[1])
+        outcome = go_on(
+            run,
+            state_dir=state,
+            report=screen.report,
+            budget=budget,
+            on_event=write,
+            open_model=lambda settings: open_model(replace(settings, api_base=api_base or settings.api_base), choice, face.environ),
+        )
+        ended = len(open_run(state, outcome.run_id)[1]) == before
     if ended and write is not None:
         write(open_run(state, run)[1][-1])
     return _deliver(face, outcome, out=out, as_json=as_json, as_jsonl=as_jsonl)
@@ -196,7 +215,7 @@ def _request(face: Face, config: "Config", issue: "IssueText", *, repo: Path, ba
     )
 
 
-def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool) -> int:
+def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool, no_model: bool) -> int:
     """Say what `fix` would work on. Reads only; nothing is recorded."""
     from backstory.graph.source import in_short, uncommitted
 
@@ -208,6 +227,7 @@ def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool) 
         "check": config.project.check,
         "sandbox": config.execution.sandbox,
         "attempts": config.limits.attempts,
+        "model": None if no_model else config.model.model,
         "uncommitted": list(changed),
     }
     if as_json:
@@ -217,6 +237,8 @@ def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool) 
     face.say(f"base: {subject.at} of {subject.source.path}")
     face.say(f"check: {config.project.check or 'tests that the issue names, or that belong to the places it points at'}")
     face.say(f"sandbox: {config.execution.sandbox}")
+    if config.model.model and not no_model:
+        face.say(f"model, for what history cannot mend: {config.model.model}")
     if changed:
         face.say(f"uncommitted, used only as far as the check names them: {in_short(subject.source, changed)}")
     return 0

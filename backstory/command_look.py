@@ -12,7 +12,11 @@ from backstory import options
 from backstory.face import Face
 
 if TYPE_CHECKING:
+    from backstory.agent.localize import Localization
+    from backstory.agent.runs import ModelSettings
+    from backstory.agent.trace import Json
     from backstory.graph.repograph import RepoGraph
+    from backstory.issue import IssueText
     from backstory.subject import Subject
 
 DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
@@ -75,17 +79,20 @@ def locate(
     as_json: bool,
 ) -> None:
     """Find where the code must change for an issue, best place first, and say why."""
+    from backstory.endpoint import model_settings
     from backstory.subject import kept, open_subject
 
     started = time.monotonic()
     subject = open_subject(face, repo, at, flags={"model": model, "api_base": api_base})
-    refuse_model(subject.config.model.model, no_model=no_model)
     issue = face.issue(argument)
     from backstory.agent.localize import localize
     from backstory.harness.show import location_lines, locations_json
 
+    settings, agent = model_settings(subject.config.model, no_model=no_model), None
     with open_graph(face, subject) as graph:
         found = localize(graph, issue.text, limit=0)
+        if settings is not None:
+            found, agent = _ask(face, subject, graph, issue, found, settings)
     files = kept(found.files, lambda file: file.path, subject.config)[: limit or None]
     places = kept(found.locations, lambda place: place.path, subject.config)[: limit or None]
     if as_json:
@@ -97,9 +104,18 @@ def locate(
             }
             for file in files
         ]
+        spoken = {} if agent is None else {"agent": agent}
         return face.give(
-            {"at": subject.at, "files": rows, "locations": locations_json(places), "seconds": round(time.monotonic() - started, 3)}
+            {
+                "at": subject.at,
+                "files": rows,
+                "locations": locations_json(places),
+                **spoken,
+                "seconds": round(time.monotonic() - started, 3),
+            }
         )
+    if agent is not None and agent["diagnosis"]:
+        face.say(f"{agent['diagnosis']}\n")
     for file in files:
         face.say(f"{file.score:.2f}  {file.path}", style="name")
         for item in file.why[:2]:
@@ -110,12 +126,40 @@ def locate(
     return None
 
 
-def refuse_model(model: str | None, *, no_model: bool) -> None:
-    """Raise UserError when a model is asked for, by flag or by configuration: this version has none."""
-    from backstory.errors import UserError
+def _ask(
+    face: Face, subject: "Subject", graph: "RepoGraph", issue: "IssueText", found: "Localization", settings: "ModelSettings"
+) -> "tuple[Localization, dict[str, Json]]":
+    """Return the ranking as a model leaves it, and what is told of its work. Raises ModelError when it cannot be asked."""
+    from backstory.agent.budget import Budget
+    from backstory.agent.localizer import locate_with_model
+    from backstory.agent.types import Issue
+    from backstory.endpoint import asked
+    from backstory.errors import ModelError
 
-    if model is not None and not no_model:
-        raise UserError(f"model {model!r}: this version has no model resolver yet; leave --model out, or pass --no-model (the default)")
+    limits = subject.config.limits
+    budget = Budget(limits.budget_seconds, limits.budget_steps, limits.budget_tokens)
+    with face.screen() as screen:
+        screen.report("ask the model", 0, None)
+        findings, purse = locate_with_model(
+            graph,
+            Issue(issue.id, str(subject.source.path), subject.at, issue.title, issue.text),
+            found,
+            asked(settings, subject.config.model, face.environ),
+            budget,
+        )
+    ended = findings.ended
+    assert ended is not None
+    if ended.why == "model":
+        raise ModelError(ended.note)
+    usage = purse.usage
+    return findings.joined(found), {
+        "model": settings.name,
+        "ended": ended.why,
+        "note": ended.note,
+        "diagnosis": findings.diagnosis,
+        "replies": ended.replies,
+        "tokens": {"input": usage.input_tokens, "cached": usage.cached_tokens, "output": usage.output_tokens},
+    }
 
 
 @contextmanager

@@ -7,6 +7,7 @@ ignored with a warning. It is read at the base commit, never from the work tree.
 `backstory/cli.py` passes the environment in; with this module it is the only one that may look at it or at the home folder.
 """
 
+import os
 import tomllib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -82,6 +83,17 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _temperature(value: object) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 2:
+        raise ValueError("expected a number from 0 to 2")
+    return float(value)
+
+
 def _switch(value: object) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if isinstance(value, str) and value.lower() in words:
@@ -117,8 +129,8 @@ class Limits:
     attempts: int = _key(1, "Independent attempts at a repair", _count)
     check_timeout: float = _key(300.0, "Seconds one check may take before it counts as timed out", _seconds)
     budget_seconds: float | None = _key(None, "Seconds of wall clock a run may take", _seconds)
-    budget_steps: int | None = _key(None, "Steps (checks run) a run may take", _count)
-    budget_tokens: int | None = _key(None, "Tokens a run may spend on a model", _count)
+    budget_steps: int | None = _key(None, "Steps (checks run, replies of a model) a run may take", _count)
+    budget_tokens: int | None = _key(None, "Tokens a run may spend on a model, in and out", _count)
 
 
 @dataclass(frozen=True)
@@ -133,10 +145,18 @@ class Execution:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model resolves; there is no model resolver in this version."""
+    """Which model is asked for what history could not mend; none unless one is named. The key itself is never configured, only where it is."""
 
-    model: str | None = _key(None, "Name of a model (not there yet: a run refuses it)", _text)
-    api_base: str | None = _key(None, "Address of the model's API (not there yet)", _text)
+    model: str | None = _key(
+        None, "Name of the model, as litellm names it: `hosted_vllm/NAME`, `openai/NAME`, `anthropic/NAME`, ...", _text
+    )
+    api_base: str | None = _key(None, "Address of the model's API, such as `http://127.0.0.1:8000/v1`; the provider's own if unset", _text)
+    api_key_env: str | None = _key(
+        None, "Environment variable that holds the key; if unset, `PROVIDER_API_KEY` of the model's provider, where there is one", _text
+    )
+    temperature: float | None = _key(None, "Temperature of the first attempt; the server's own if unset", _temperature)
+    context_tokens: int | None = _key(None, "Tokens of the model's window; a longer prompt is compacted before it is sent", _count)
+    reply_timeout: float = _key(600.0, "Seconds one reply of the model may take, with its retries", _seconds)
 
 
 @dataclass(frozen=True)
@@ -314,6 +334,11 @@ def keep_litellm_quiet(environ: MutableMapping[str, str]) -> None:
     for variable in ("NO_PROXY", "no_proxy"):
         exempt = [host for host in environ.get(variable, "").split(",") if host]
         environ[variable] = ",".join([*exempt, *(host for host in _LOOPBACK_HOSTS if host not in exempt)])
+
+
+def quiet_litellm() -> None:
+    """Set in this process what keeps litellm quiet, before it is imported: it reads the environment of the process by itself."""
+    keep_litellm_quiet(os.environ)
 
 
 def made(folder: Path) -> Path:

@@ -43,13 +43,15 @@ repo = click.option(
     "--repo", type=click.Path(path_type=Path), default=Path(), help="A checkout or a bare repository.  [default: the current folder]"
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-no_model = click.option("--no-model", is_flag=True, help="Work from the history alone (the default, and all there is in this version).")
+no_model = click.option("--no-model", is_flag=True, help="Ask no model, whatever is configured: work from the history alone.")
+
+
+api_base = click.option("--api-base", metavar="URL", help="Address of the model's API, such as http://127.0.0.1:8000/v1.")
 
 
 def model(command: F) -> F:
     """Add the options that name a model."""
-    command = click.option("--api-base", metavar="URL", help="Address of the model's API (not there yet).")(command)
-    return click.option("--model", metavar="NAME", help="Resolve with a model (not there yet).")(no_model(command))
+    return click.option("--model", metavar="NAME", help="Model to ask for what history cannot mend.")(no_model(api_base(command)))
 
 
 def talk(command: F) -> F:

@@ -107,15 +107,6 @@ def test_wrong_usage_is_one_line_and_exit_2(cli, arguments, said):
     assert ended.error == said
 
 
-@pytest.mark.parametrize("command", [["fix", "it breaks"], ["locate", "--issue", "it breaks"]])
-def test_a_model_is_refused_in_one_line(cli, repo, command):
-    """There is no model resolver in this version; asking for one is an error that names what works."""
-    ended = cli(*command, "--repo", repo.root, "--model", "some-model")
-    assert ended.exit_code == 2
-    assert ended.error == "model 'some-model': this version has no model resolver yet; leave --model out, or pass --no-model (the default)"
-    assert cli(*command, "--repo", repo.root, BACKSTORY_MODEL="some-model").exit_code == 2
-
-
 @pytest.mark.parametrize("command", ["show", "resume", "replay", "apply", "undo"])
 def test_an_unknown_run_is_named(cli, command):
     """Commands on runs say which run is unknown and where the known ones are listed."""

@@ -1,0 +1,58 @@
+"""Makes the model that a configuration names. The one place that reads its key: it goes into the model and nowhere else."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from backstory.errors import UserError
+
+if TYPE_CHECKING:
+    from backstory.agent.loop import Asked
+    from backstory.agent.messages import Model
+    from backstory.agent.runs import ModelSettings
+    from backstory.config import ModelChoice
+
+
+def model_settings(choice: "ModelChoice", *, no_model: bool) -> "ModelSettings | None":
+    """Return which model a run asks, None when it does without."""
+    from backstory.agent.runs import ModelSettings
+
+    if no_model or choice.model is None:
+        return None
+    return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout)
+
+
+def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str, str]) -> "Model":
+    """Return the model of `settings`. choice: names the variable of the key. Raises UserError when that variable was named and is not set."""
+    from backstory.agent.model import Endpoint, RemoteModel
+    from backstory.agent.secret import Secret
+    from backstory.config import quiet_litellm
+
+    variable = choice.api_key_env or key_variable(settings.name)
+    key = environ.get(variable, "")
+    if choice.api_key_env and not key:
+        raise UserError(
+            f"the key of {settings.name!r} should be in the variable {variable}, which is not set; export it, or change api_key_env"
+        )
+    return RemoteModel(Endpoint(settings.name, settings.api_base, Secret(key) if key else None), before_import=quiet_litellm)
+
+
+def asked(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str, str]) -> "Asked":
+    """Return the model of `settings` with how it is asked."""
+    from backstory.agent.loop import Asked
+    from backstory.agent.messages import Sampling
+
+    return Asked(
+        open_model(settings, choice, environ), Sampling(temperature=settings.temperature), settings.reply_timeout_s, settings.context_tokens
+    )
+
+
+def key_variable(model: str) -> str:
+    """Return the variable in which the key of a model's provider is looked for, as litellm names it.
+
+    >>> key_variable("anthropic/claude-sonnet-4")
+    'ANTHROPIC_API_KEY'
+    >>> key_variable("gpt-5")
+    'OPENAI_API_KEY'
+    """
+    provider = model.partition("/")[0] if "/" in model else "openai"
+    return "".join(letter if letter.isalnum() else "_" for letter in provider).upper() + "_API_KEY"
