@@ -27,10 +27,13 @@ DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
 )
 @options.repo
 @click.option("--at", metavar="REV", help="Commit to look at.  [default: HEAD]")
+@click.option(
+    "--origins", is_flag=True, help="Find which commit every line comes from too, all files at once; blame is not needed any more then."
+)
 @options.as_json
 @options.talk
 @options.with_face
-def index(face: Face, repo: Path, at: str | None, as_json: bool) -> None:
+def index(face: Face, repo: Path, at: str | None, origins: bool, as_json: bool) -> None:
     """Read a repository's history and code into the store.
 
     A second run does no work. The other commands do this by themselves when it is needed.
@@ -41,6 +44,12 @@ def index(face: Face, repo: Path, at: str | None, as_json: bool) -> None:
     subject = open_subject(face, repo, at)
     with open_graph(face, subject) as graph:
         counts, worked = graph.counts(), graph.built.did_work
+        worked |= bool(origins and graph.origins())
+        unsure = len(graph.rename_limited())
+    if unsure:
+        face.warn(
+            f"in {unsure} commits git looks for exact renames only, so many files changed; a file moved and edited there begins there"
+        )
     seconds = round(time.monotonic() - started, 3)
     edges = dict(sorted(counts.edges.items()))
     if as_json:

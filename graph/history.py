@@ -76,7 +76,7 @@ class PathCommit:
 
 def read_path_tier(stream: IO[bytes]) -> Iterator[PathCommit]:
     """Yield the commits of a `PATH_TIER` stream in its order."""
-    fields = _fields(stream)
+    fields = nul_fields(stream)
     token = next(fields, None)
     while token is not None:
         assert token.startswith(b"\x01"), f"not the start of a commit: {token[:80]!r}"
@@ -86,7 +86,7 @@ def read_path_tier(stream: IO[bytes]) -> Iterator[PathCommit]:
         changes: list[Change] = []
         token = next(fields, None)
         while token is not None and token.lstrip(b"\n").startswith(b":"):
-            changes.append(_change(token.lstrip(b"\n"), fields))
+            changes.append(raw_change(token.lstrip(b"\n"), fields))
             token = next(fields, None)
         subject, body = _split_message(message_text(message, encoding))
         yield PathCommit(
@@ -208,7 +208,7 @@ _MENTIONS = re.compile(rf"(?<![\w&/])#(\d{{1,7}})\b|\b[Gg][Hh]-(\d{{1,7}})\b|{_U
 _FIXES = re.compile(rf"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\b:?\s+(?:(?:issue\s+)?#(\d{{1,7}})\b|{_URL})", re.IGNORECASE)
 
 
-def _fields(stream: IO[bytes]) -> Iterator[bytes]:
+def nul_fields(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield what lies between NULs; a last piece without one is not yielded, for git ends each field."""
     rest: list[bytes] = []
     while chunk := stream.read(READ_BYTES):
@@ -220,7 +220,7 @@ def _fields(stream: IO[bytes]) -> Iterator[bytes]:
         rest.append(last)
 
 
-def _change(raw: bytes, fields: Iterable[bytes]) -> Change:
+def raw_change(raw: bytes, fields: Iterable[bytes]) -> Change:
     """Return one change from its raw line (`:mode mode oid oid S`) and the path or two that follow it."""
     words = raw.decode("ascii").split(" ")
     letter = words[4][0]

@@ -220,11 +220,24 @@ class Past:
             payloads.update(cast("list[tuple[int, bytes]]", self._store.rows(query, part)))
         return {change: unpack_change(payloads.get(change.commit, b""), change.ordinal) for change in changes}
 
-    def _file_changes(self, condition: str, value: object) -> list[FileChange]:
+    def changes_between(self, low: int, high: int) -> dict[int, list[tuple[FileChange, bytes]]]:
+        """Return the changes of the commits from `low` to `high`, by commit, each with its commit's packed hunks (for `unpack_change`)."""
+        payloads = dict(
+            cast(
+                "list[tuple[int, bytes]]",
+                self._store.rows("SELECT commit_id, payload FROM hunks WHERE commit_id BETWEEN ? AND ?", (low, high)),
+            )
+        )
+        found: dict[int, list[tuple[FileChange, bytes]]] = {}
+        for change in self._file_changes("c.commit_id BETWEEN ? AND ?", low, high):
+            found.setdefault(change.commit, []).append((change, payloads.get(change.commit, b"")))
+        return found
+
+    def _file_changes(self, condition: str, *values: object) -> list[FileChange]:
         rows = self._store.rows(
             "SELECT c.commit_id, c.ordinal, p.path, w.path, c.status, c.blob, c.was_blob FROM changes c JOIN paths p ON p.id = c.path_id"
             f" LEFT JOIN paths w ON w.id = c.was_id WHERE {condition} ORDER BY c.commit_id, c.ordinal",
-            (value,),
+            values,
         )
         return [
             FileChange(commit, ordinal, path_text(path), None if was is None else path_text(was), status, _oid(blob), _oid(was_blob))
@@ -258,6 +271,15 @@ class Past:
         """Return the commits with a change under exactly this name, oldest row first."""
         rows = self._store.rows(
             "SELECT commit_id FROM changes WHERE path_id = (SELECT id FROM paths WHERE path = ?) ORDER BY commit_id", (path_bytes(path),)
+        )
+        return [cast(int, row[0]) for row in rows]
+
+    def rename_limited(self, limit: int) -> list[int]:
+        """Return the commits in which git looked for exact renames only: those left with more pairs of added and deleted files than `limit` squared."""
+        rows = self._store.rows(
+            "SELECT commit_id FROM changes WHERE status IN ('added', 'deleted') GROUP BY commit_id"
+            " HAVING sum(status = 'added') * sum(status = 'deleted') > ? ORDER BY commit_id",
+            (limit * limit,),
         )
         return [cast(int, row[0]) for row in rows]
 
@@ -316,6 +338,12 @@ def unpack_change(payload: bytes, ordinal: int) -> Hunks:
     >>> unpack_change(pack_hunks([None, (Hunk(1, 0, 2, 1),), ()]), 1)
     (Hunk(old_first=1, old_count=0, new_first=2, new_count=1),)
     """
+    numbers = hunk_numbers(payload, ordinal)
+    return None if numbers is None else tuple(Hunk(*four) for four in numbers)
+
+
+def hunk_numbers(payload: bytes, ordinal: int) -> list[tuple[int, int, int, int]] | None:
+    """Return what `unpack_change` does, each hunk as its four numbers: making a million values of them costs more than reading them."""
     if not payload:
         return None
     place = 0
@@ -325,7 +353,7 @@ def unpack_change(payload: bytes, ordinal: int) -> Hunks:
     (count,) = _NUMBER.unpack_from(payload, place)
     if count == 0:
         return None
-    return tuple(Hunk(*numbers) for numbers in _HUNK.iter_unpack(payload[place + 4 : place + 4 + 16 * (count - 1)]))
+    return cast("list[tuple[int, int, int, int]]", list(_HUNK.iter_unpack(payload[place + 4 : place + 4 + 16 * (count - 1)])))
 
 
 _NUMBER = struct.Struct("<I")

@@ -17,11 +17,22 @@ from typing import TYPE_CHECKING
 
 from backstory.errors import UserError
 from backstory.graph.dag import children_first, reachable
+from backstory.graph.encoding import path_bytes
 from backstory.graph.follow import HISTORY_KIND, Follower, Step, history_version, pack_steps, unpack_steps
-from backstory.graph.history import NO_PROGRAMS, RENAMES, fixed_issues, issue_numbers, revert_targets
+from backstory.graph.history import NO_PROGRAMS, RENAME_LIMIT, RENAMES, fixed_issues, issue_numbers, revert_targets
 from backstory.graph.lineage import Lineage
 from backstory.graph.mirror import Mirror
-from backstory.graph.origin import line_count, read_blame
+from backstory.graph.origin import (
+    IGNORED_FILE,
+    ORIGIN_KIND,
+    ORIGIN_VERSION,
+    ignored_commits,
+    line_count,
+    pack_origin,
+    read_blame,
+    unpack_origin,
+    within,
+)
 from backstory.graph.outlines import Defined, Outlines
 from backstory.graph.past import MessageRow, Past
 from backstory.graph.store import Store
@@ -37,6 +48,7 @@ CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et 
 CO_CHANGE_STEPS = 10  # of a place's commits, whose symbols must be parsed for; older ones weigh little by then
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
 SECONDS_A_DAY = 86_400.0
+BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799  # the first and last second that a datetime can tell
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
@@ -216,14 +228,63 @@ class RepoGraph:
     def origin(self, path: RepoPath, span: Span | None = None) -> Sequence[tuple[Span, Oid]]:
         """Return which commit each line of a file at `at` comes from, as spans in line order; lines outside the file are left out.
 
-        What a shallow history cannot say is given to the commit it is cut at. Raises KeyError when there is no such file.
+        As `git blame` says, with the commits ignored that the repository lists for that (`.git-blame-ignore-revs`). A whole file is kept once asked
+        for, and `origins` keeps all. What a shallow history cannot say is given to the commit it is cut at. Raises KeyError when there is no such file.
         """
-        lines = line_count(self.text(path))
+        blob = self._files[path]
+        kept = self._kept_origin(path)
+        if kept is not None:
+            return within(kept, span)
+        lines = line_count(self.mirror.read_blob(blob))
         first, last = (1, lines) if span is None else (max(1, span.first), min(lines, span.last))
         if first > last:
             return []
-        said = self.mirror.git.run("blame", "--incremental", "--no-textconv", f"-L{first},{last}", self.at, "--", path)
-        return read_blame(said)
+        found = self.blamed(path, [Span(first, last)])
+        if (first, last) == (1, lines):
+            self.store.save_derived(ORIGIN_KIND, ORIGIN_VERSION, [(self._origin_key(path), pack_origin(found))])
+        return found
+
+    def blamed(self, path: RepoPath, spans: Sequence[Span], *, white_space: bool = True) -> Sequence[tuple[Span, Oid]]:
+        """Return what `git blame` says of some lines of a file at `at`, in line order; the spans lie in the file, and there is at least one.
+
+        white_space: whether a change of white space alone is one.
+        """
+        ignored = [part for oid in sorted(self._ignored) for part in ("--ignore-rev", oid)]
+        wanted = [f"-L{span.first},{span.last}" for span in spans]
+        options = ["--incremental", "--no-textconv", *([] if white_space else ["-w"])]
+        return read_blame(self.mirror.git.run("blame", *options, *ignored, *wanted, self.at, "--", path))
+
+    def origins(self) -> int:
+        """Find which commit each line of every text file at `at` comes from, in one walk, and keep it for `origin`; return how many files that was.
+
+        Does nothing for files that are known already.
+        """
+        from backstory.graph.line_origin import trace_lines
+
+        files = {path: self.mirror.read_blob(blob) for path, blob in self._files.items() if self._kept_origin(path) is None}
+        lines = {path: line_count(text) for path, text in files.items() if b"\0" not in text[:BINARY_PREFIX_BYTES]}
+        tip = self._ids[self.at]
+        ignored = frozenset(self._ids[oid] for oid in self._ignored)
+        found = trace_lines(self._past, self.mirror, self._skeleton, self._visible, tip, lines, ignored=ignored)
+        oids = [Oid(oid.hex()) for oid in self._skeleton.oids]
+        rows = ((self._origin_key(path), pack_origin([(span, oids[commit]) for span, commit in spans])) for path, spans in found.items())
+        self.store.save_derived(ORIGIN_KIND, ORIGIN_VERSION, rows)
+        return len(found)
+
+    def _kept_origin(self, path: RepoPath) -> Sequence[tuple[Span, Oid]] | None:
+        key = self._origin_key(path)
+        payload = self.store.derived(ORIGIN_KIND, [key], ORIGIN_VERSION).get(key)
+        return None if payload is None else unpack_origin(payload)
+
+    def _origin_key(self, path: RepoPath) -> bytes:
+        return bytes.fromhex(self.at) + path_bytes(path)
+
+    @cached_property
+    def _ignored(self) -> frozenset[Oid]:
+        """The visible commits that the repository asks to be ignored when lines are blamed."""
+        if IGNORED_FILE not in self._files:
+            return frozenset()
+        return frozenset(oid for oid in ignored_commits(self.text(IGNORED_FILE)) if oid in self._ids)
 
     def co_changed(self, path: RepoPath, limit: int = 10) -> Sequence[Edge]:
         """Return the files that most often changed together with one, heaviest first, as edges from `path`.
@@ -335,6 +396,12 @@ class RepoGraph:
     def fixes(self) -> Sequence[Edge]:
         """Return an edge of kind "fixed" from each commit to each issue number its message says it closes, newest first."""
         return self._message_edges["fixed"]
+
+    def rename_limited(self, limit: int = RENAME_LIMIT) -> Sequence[Oid]:
+        """Return the commits whose renames may be missing because git, with that many files, looks for exact ones only; newest first."""
+        return [
+            self._order[position] for position in sorted(self._positions[n] for n in self._past.rename_limited(limit) if self._visible[n])
+        ]
 
     def counts(self) -> Counts:
         """Return how many commits, files, symbols and edges there are; each co-changed pair of files counts once."""

@@ -45,6 +45,13 @@ def test_index_counts_and_says_whether_it_worked(cli, repo):
     assert json.loads(cli("index", "--repo", repo.root, "--at", "HEAD~1", "--json").out)["commits"] == 2
 
 
+def test_index_finds_the_origin_of_every_line_when_asked(cli, repo):
+    """With --origins the first run has work to do even when all else is there; a second has none."""
+    cli("index", "--repo", repo.root)
+    done = [json.loads(cli("index", "--repo", repo.root, "--origins", "--json").out)["done"] for _ in range(2)]
+    assert done == [True, False]
+
+
 def test_index_says_it_to_a_person(cli, repo):
     """Counts go to standard output, progress to standard error, and -q leaves only the counts."""
     ended = cli("index", "--repo", repo.root)
