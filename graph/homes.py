@@ -45,6 +45,18 @@ class Packages:
         yield "", tuple(module.split("."))
 
 
+class Program:
+    """One space for all files; namespaces and classes are spaces within it."""
+
+    def of(self, path: RepoPath) -> Homes:
+        """Return the space of a file."""
+        return Homes(("",))
+
+    def named(self, importer: RepoPath, module: str) -> Iterator[Named]:
+        """Yield what a dotted name means."""
+        yield "", tuple(module.split("."))
+
+
 class Folders:
     """Go's packages. A space is called by its folder, after a slash that no name can begin with."""
 
@@ -150,12 +162,15 @@ class Crates:
         return f"{root}/", parts if name in (*_CRATE_FILES, "mod.rs") else (*parts, stem)
 
 
-def homes_rules(files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest]) -> Mapping[str, Packages | Folders | Crates]:
+Rule = Packages | Program | Folders | Crates
+
+
+def homes_rules(files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest]) -> Mapping[str, Rule]:
     """Return the rule of each language that shares names and has files here, by the language's name."""
     by_language: dict[str, dict[RepoPath, Parse]] = {}
     for path, parse in files.items():
         by_language.setdefault(parse.language, {})[path] = parse
-    rules: dict[str, Packages | Folders | Crates] = {}
+    rules: dict[str, Rule] = {}
     for name, own in by_language.items():
         said = [manifest for manifest in manifests if manifest.kind == name]
         match language_named(name).modules:
@@ -165,4 +180,6 @@ def homes_rules(files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest]) 
                 rules[name] = Folders(own, said)
             case "crates":
                 rules[name] = Crates(own, said)
+            case "includes" | "constants":
+                rules[name] = Program()
     return rules

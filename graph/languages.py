@@ -24,7 +24,7 @@ from backstory.graph.types import RepoPath
 TABLE_VERSION = "2"
 """Raise it whenever what is read from a file changes by more than queries and words: stored parses are keyed by it (see `parse_version`)."""
 
-Modules = Literal["dotted", "paths", "packages", "folders", "crates"]
+Modules = Literal["dotted", "paths", "packages", "folders", "crates", "includes", "constants"]
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "__tests__", "spec", "specs"})
 # Folders of tests where names are written in camel case or with dots: `androidTest`, `testFixtures`, `AutoMapper.UnitTests`.
@@ -40,6 +40,8 @@ class Language:
     family: languages that call each other's code share one. modules: how an import names a file (`backstory.graph.modules`).
     tests: what the name of a test file looks like.
     own: receivers that mean "this object"; above: those that mean what the base class has; anchors: those a full name may begin with.
+    outside: names that belong to no repository. masked: what is blanked before parsing, as the groups of a pattern.
+    dialect: another row that reads a file in whose contents a pattern is found.
     doc: whether documentation stands inside the definition or in a comment before it.
     joints: what stands between the parts of a name, as a pattern. sigils: characters before a variable's name that are no part of it.
     generics: the brackets of type arguments, or "".
@@ -61,6 +63,9 @@ class Language:
     own: frozenset[str]
     above: frozenset[str] = frozenset({"super"})
     anchors: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()
+    masked: re.Pattern[bytes] | None = None
+    dialect: tuple[str, re.Pattern[bytes]] | None = None
     doc: Literal["inside", "before"] = "before"
     joints: str = r"\."
     sigils: str = ""
@@ -76,6 +81,11 @@ class Language:
     def shares_names(self) -> bool:
         """Whether a file may use names of other files that it does not import, such as those of its package."""
         return self.modules not in ("dotted", "paths")
+
+    @property
+    def nests_names(self) -> bool:
+        """Whether shared names are seen from inside a namespace as if they stood there: all files share one space."""
+        return self.modules in ("includes", "constants")
 
     @cached_property
     def keywords(self) -> frozenset[str]:
@@ -103,6 +113,21 @@ class Compiled:
 
 
 _SCRIPT_TESTS = re.compile(r".*[.-](test|spec)\.[cm]?[jt]sx?", re.IGNORECASE)
+
+_C_TESTS = re.compile(r"(tests?|(test|unittest)[_-].*|.*[_-](tests?|unittests?)|\w*[a-z0-9](Test|Tests|TestCase))\.\w+")
+# What a header of C never holds; it decides for all files that are named as C's.
+_SAYS_CPP = re.compile(
+    rb"^[ \t]*(?:class\s+\w+[^;()]*[{:]|namespace\b[\w:\s]*\{|template\s*<|using\s+(?:namespace\s+)?\w+|(?:public|private|protected)\s*:|"
+    rb"virtual\b|explicit\b)|\bstd::",
+    re.MULTILINE,
+)
+# Macros where the grammar knows only names: `class EXPORT Shop {`, `int till GUARDED_BY(lock);`.
+_CPP_MACROS = re.compile(
+    rb"\b(?:class|struct)\s+([A-Z][A-Z0-9_]+(?:\([^()\n]*\))?)(?=\s+\w+(?:\s+final)?\s*[:{])"
+    rb"|^[ \t]+(?!return\b|else\b|throw\b|case\b|delete\b|new\b|goto\b|using\b|typedef\b)[\w:<>,*&\t ]+[\w\]]\s+"
+    rb"([A-Z][A-Z0-9_]{3,}\([^()\n]*\))(?=\s*[;=])",
+    re.MULTILINE,
+)
 
 LANGUAGES: tuple[Language, ...] = (
     Language(
@@ -206,10 +231,43 @@ LANGUAGES: tuple[Language, ...] = (
         own=frozenset({"self", "Self"}),
         above=frozenset(),
         anchors=frozenset({"crate", "self", "super"}),
+        outside=frozenset({"std", "core", "alloc"}),
         joints=r"\.|::",
         generics="<>",
         wrappers=frozenset({"Box", "Rc", "Arc", "Option", "Result", "RefCell", "Cell", "Mutex", "RwLock", "Cow", "Pin"}),
         inner_tests=frozenset({"tests", "test"}),
+    ),
+    Language(
+        name="c",
+        extensions=(".c", ".h"),
+        grammar=("tree_sitter_c", "language"),
+        queries=("c",),
+        words_file="c",
+        family="c",
+        modules="includes",
+        tests=_C_TESTS,
+        own=frozenset(),
+        above=frozenset(),
+        joints=r"\.|->",
+        dialect=("cpp", _SAYS_CPP),
+    ),
+    Language(
+        name="cpp",
+        extensions=(".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".h++", ".inl", ".ipp", ".tpp", ".cu", ".cuh"),
+        grammar=("tree_sitter_cpp", "language"),
+        queries=("cpp",),
+        words_file="cpp",
+        family="c",
+        modules="includes",
+        tests=_C_TESTS,
+        own=frozenset({"this"}),
+        above=frozenset(),
+        outside=frozenset({"std", "boost", "testing"}),
+        joints=r"\.|::|->",
+        generics="<>",
+        wrappers=frozenset({"unique_ptr", "shared_ptr", "weak_ptr", "optional", "atomic", "reference_wrapper"}),
+        masked=_CPP_MACROS,
+        bare_members=True,
     ),
 )
 
@@ -236,6 +294,13 @@ def is_test(path: RepoPath) -> bool:
     return language is not None and language.tests.fullmatch(name) is not None
 
 
+def language_in(language: Language, source: bytes) -> Language:
+    """Return the row that reads a file, given that of its extension: a header named as C's may be C++'s."""
+    if language.dialect is not None and language.dialect[1].search(source):
+        return language_named(language.dialect[0])
+    return language
+
+
 @cache
 def compiled(name: str) -> Compiled:
     """Return the grammar and queries of a language, loaded once a process."""
@@ -250,6 +315,8 @@ def parse_version(name: str) -> str:
     """Return what stored parses of a language are keyed by: TABLE_VERSION and a digest of its queries and words, with its name."""
     row = language_named(name)
     said = _query_text(row, "structure") + _query_text(row, "names") + _file_text(f"{row.words_file}.words.toml")
+    if row.dialect is not None:
+        said += parse_version(row.dialect[0])
     return f"{TABLE_VERSION}-{sha256(said.encode()).hexdigest()[:8]}-{name}"
 
 

@@ -185,6 +185,8 @@ class _Linker:
             meaning = self.names.lookup(file, scope, reference.name)
             if meaning.is_bound:
                 places = tuple(self._callable(place) for place in meaning.places)
+                if is_call and file.language.name == "c":  # a struct's name is no function's
+                    places = tuple(place for place in places if place not in self.definitions or self.definitions[place].kind != "class")
                 return _Resolved(places, meaning.how, weight)
             return self._by_name(file, reference, file.language.guesses == "method") if is_call and file.language.guesses else _NOTHING
         if reference.receiver in file.language.above:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from backstory.graph.dotted import DottedModules
 from backstory.graph.homes import Homes, Named, homes_rules
+from backstory.graph.included import IncludedFiles
 from backstory.graph.languages import Language
 from backstory.graph.manifests import Manifest
 from backstory.graph.parse import Parse
@@ -21,6 +22,7 @@ class Modules:
     def __init__(self, files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest] = ()) -> None:
         self._dotted = DottedModules(files)
         self._paths = ScriptPaths(files, [said for said in manifests if said.kind == "script"])
+        self._included = IncludedFiles(files)
         self._homes = homes_rules(files, manifests)
         self._language = {path: parse.language for path, parse in files.items()}
 
@@ -31,6 +33,8 @@ class Modules:
                 return self._dotted.targets(importer, module, level)
             case "paths":
                 return self._paths.targets(importer, module)
+            case "includes":
+                return self._included.targets(importer, module)
         return ()
 
     def submodule(self, package: RepoPath, name: str) -> tuple[RepoPath, ...]:

@@ -19,8 +19,8 @@ Captures of the structure query:
   @typed @type       a variable and the type written for it; @typed.own for a member of the class, @returns for what a function gives
   @made              instead of @type: what is called to make the variable's value
 Captures of the names query: @call (a bare name), @call.member (an expression that ends with the name), @call.named (one with the name as a
-field), @call.token (a name whose receiver is in the text before it), @base, @name and @member (kept when what they begin with is defined, imported or bound here), @use and @use.member (always kept), and
-@skip for a name that is bound here rather than used.
+field), @call.token (a name whose receiver is in the text before it), @base, @name and @member (kept when what they begin with is defined, imported or bound here), @use and @use.member (always kept), @skip
+for a name that is bound here rather than used, and @local for one that from there on hides, in its function, what is called so outside.
 """
 
 import re
@@ -35,8 +35,8 @@ from typing import Literal, NamedTuple
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Query, QueryCursor
 
-from backstory.graph.languages import Language, compiled
-from backstory.graph.outline import Captures, Definition, Outline, text_between, text_of
+from backstory.graph.languages import Language, compiled, language_in
+from backstory.graph.outline import WHOLE_FILE, Captures, Definition, Outline, text_between, text_of
 from backstory.graph.spelling import MAX_NAME_CHARS, SIMPLE_NAME, plain_path, plain_type, split_member
 from backstory.graph.words import count_words, tokens
 
@@ -142,8 +142,9 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     reason = why_skipped(source)
     if reason:
         return Parse(language.name, skipped=reason)
+    language = language_in(language, source)
     ready = compiled(language.name)
-    root = _tree(ready.grammar, source)
+    root = _tree(ready.grammar, _masked(language, source))
     if root is None or _is_rubble(root):
         return Parse(language.name, skipped="its syntax is too broken")
     matches = [captures for _, captures in _cursor(ready.structure).matches(root)]
@@ -178,7 +179,8 @@ def is_well_formed(language: Language | None, source: bytes) -> bool:
     """Return whether `source` parses without an error; True for an unknown language and for what is not worth parsing: it cannot be told."""
     if language is None or why_skipped(source):
         return True
-    return not Parser(compiled(language.name).grammar).parse(source).root_node.has_error
+    language = language_in(language, source)
+    return not Parser(compiled(language.name).grammar).parse(_masked(language, source)).root_node.has_error
 
 
 def why_skipped(source: bytes) -> str:
@@ -209,6 +211,19 @@ def _tree(grammar: Grammar, source: bytes) -> Node | None:
         return None
 
 
+def _masked(language: Language, source: bytes) -> bytes:
+    """Return the source with what its grammar cannot know replaced by spaces, so that every other byte stays where it is."""
+    if language.masked is None:
+        return source
+
+    def blank(found: re.Match[bytes]) -> bytes:
+        start, end = found.span(found.lastindex or 0)
+        whole, at = found.group(), found.start()
+        return whole[: start - at] + b" " * (end - start) + whole[end - at :]
+
+    return language.masked.sub(blank, source)
+
+
 def _is_rubble(root: Node) -> bool:
     """Return whether an error node has so many children that querying them, quadratic in their number, would take seconds."""
     waiting = [root] if root.has_error else []
@@ -232,14 +247,20 @@ def _cursor(query: Query) -> QueryCursor:
 def _imports(language: Language, source: bytes, matches: Sequence[Captures]) -> tuple[Import, ...]:
     found: dict[Import, None] = {}  # several matches may tell of one import
     for captures in matches:
-        if "import.module" not in captures:
+        if "import" not in captures:
             continue
-        node = captures["import.module"][0]
-        module = ".".join("".join(text_of(source, part).split()) for part in captures["import.module"])
+        parts = captures.get("import.module", captures["import"][:1])
+        node = parts[0]
+        module = ".".join("".join(text_of(source, part).split()) for part in parts) if "import.module" in captures else ""
         level = len(module) - len(module.lstrip(".")) if language.modules == "dotted" else 0
         if language.modules in ("packages", "crates"):
             module = re.sub(language.joints, ".", module)
         name = text_of(source, captures["import.name"][0]).strip("'\"") if "import.name" in captures else None
+        if language.modules == "includes":
+            if name is None and "import.star" not in captures:
+                module = module.strip("<>")
+            else:
+                module, name = plain_type(language, module) or "", name and plain_type(language, name)
         if "import.star" in captures:
             name = "*"
         elif "import.default" in captures:
@@ -355,7 +376,10 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
     starts, owners = outline.starts, outline.owners
 
     def add(kind: ReferenceKind, node: Node, name: str, receiver: str | None) -> None:
-        key = (kind, name, receiver, owners[bisect_right(starts, node.start_byte) - 1])
+        owner = owners[bisect_right(starts, node.start_byte) - 1]
+        if receiver == "" and (name, owner) in hidden and node.type != "type_identifier":
+            return  # a variable of the function's own
+        key = (kind, name, receiver, owner)
         line = node.start_point.row + 1
         entry = found.get(key)
         if entry is None:
@@ -364,7 +388,9 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
             entry[0] = min(entry[0], line)
             entry[1] += 1
 
-    taken = {node.start_byte for node in captures.get("skip", ())}
+    taken = {node.start_byte for capture in ("skip", "local") for node in captures.get(capture, ())}
+    hidden = {(text_of(source, node), owners[bisect_right(starts, node.start_byte) - 1]) for node in captures.get("local", ())}
+    hidden = {(name, owner) for name, owner in hidden if owner != WHOLE_FILE}
     ends: set[int] = set()  # of member expressions: no two end at the same byte, as each ends with its own member's name
     for node in captures.get("base", ()):
         taken.add(node.start_byte)

@@ -22,6 +22,7 @@ from backstory.graph.spaces import Place, Spaces, table_of
 from backstory.graph.types import RepoPath, SymbolKind
 
 MAX_HOPS = 16  # files a name may be re-exported through, or variables a type may be passed on by; real chains have two or three
+MAX_INCLUDED = 2_000  # files one file includes, all in all; the largest of large projects come near
 MAX_BASES = 200  # classes in one class's ancestry that are looked at
 
 
@@ -59,6 +60,7 @@ class FileScope:
     stars: list[Import] = field(default_factory=list)
     typed: dict[tuple[str, str], str] = field(default_factory=dict)
     bases: dict[str, list[Base]] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
 
     def owner(self, index: int) -> str:
         """Return the qualname of a reference's owner, "" for the whole file."""
@@ -90,7 +92,7 @@ class FileScope:
 def file_scope(path: RepoPath, parse: Parse) -> FileScope:
     """Return the table of one file."""
     language = language_named(parse.language)
-    scope = FileScope(path, language, parse)
+    scope = FileScope(path, language, parse, hidden=frozenset(parse.hidden))
     for definition in parse.definitions:
         named = scope.members.setdefault(definition.scope, {})
         named[definition.name] = (*named.get(definition.name, ()), definition.qualname)
@@ -128,6 +130,8 @@ class Names:
         self._ancestry: dict[Place, tuple[Place, ...]] = {}
         self._whole: dict[Place, Place] = {}  # what holds members of a class of another file -> the class
         self._parts: dict[Place, list[Place]] = {}  # the other way round
+        self._included: dict[RepoPath, frozenset[RepoPath]] = {}
+        self._stems: dict[RepoPath, frozenset[str]] = {}  # of the files that are included: `shop.h` promises what `shop.c` defines
         self._telling: set[tuple[RepoPath, str, str]] = (
             set()
         )  # variables whose type is being told: in `till = till.open()` the second is another
@@ -152,18 +156,20 @@ class Names:
             found = file.members.get(around, {}).get(name)
             if found:
                 return Meaning(tuple(Place(file.path, qualname) for qualname in found), "same file", True)
-            if bare and file.is_class(around):
-                inherited = self.inherited(Place(file.path, around), name)
-                if inherited:
-                    return Meaning(inherited, "self", True)
+            owner = self._class_at(file, around) if bare else None
+            members = self.members(owner, name) if owner is not None else ()
+            if members:
+                return Meaning(members, "self", True)
+        if name in file.language.outside:
+            return EXTERNAL
         if name in file.bound:
             return self._meaning_of_imports(file, file.bound[name])
         if name in file.members:  # an object literal's name
             return Meaning((self.whole(Place(file.path, name)),), "same file", True)
         for home in self.spaces.homes(file.path):
-            shared = self._shared(file, home, name)
+            shared = self._seen_from(file, home, scope, name)
             if shared:
-                return Meaning(shared, "same package", True)
+                return Meaning(shared, "linkage" if file.language.nests_names else "same package", True)
         places = self._from_stars(file, name, 0)
         return Meaning(places, "star import", True) if places else UNKNOWN
 
@@ -227,6 +233,11 @@ class Names:
         """Return the class that a place holds members of, which may be one of another file; the place itself for any other."""
         return self._whole.get(place, place)
 
+    def _class_at(self, file: FileScope, scope: str) -> Place | None:
+        """Return the class that a scope of a file is, or holds members of; None when it is no class."""
+        here = Place(file.path, scope)
+        return self._whole.get(here) or (here if file.is_class(scope) else None)
+
     def parts(self, place: Place) -> Sequence[Place]:
         """Return where a class has members: its definition, and what holds members of it elsewhere."""
         return (place, *self._parts.get(place, ()))
@@ -272,10 +283,10 @@ class Names:
                 self._telling.discard(variable)
                 known = meaning.is_bound or not file.language.guesses  # a written type that is not here is elsewhere
                 return Meaning(meaning.places, f"type of {name}", known)
-            if file.language.bare_members and file.is_class(around):
-                places = self._kept_under(self.whole(Place(file.path, around)), name)
-                if places:
-                    return Meaning(places, f"type of {name}", True)
+            owner = self._class_at(file, around) if file.language.bare_members else None
+            places = self._kept_under(owner, name) if owner is not None else ()
+            if places:
+                return Meaning(places, f"type of {name}", True)
         return None
 
     def _instance(self, file: FileScope, scope: str, kind: str) -> Meaning:
@@ -360,13 +371,48 @@ class Names:
 
     # --- spaces -----------------------------------------------------------------------------------------------------------------------
 
+    def _seen_from(self, file: FileScope, home: Place, scope: str, name: str) -> tuple[Place, ...]:
+        """Return what a name of a home means in a scope: where namespaces nest, the innermost that has it."""
+        prefix = scope.partition("#")[0] if file.language.nests_names else ""
+        while prefix:
+            found = self._shared(file, Place(home.path, prefix), name)
+            if found:
+                return found
+            prefix = prefix.rpartition(".")[0]
+        return self._shared(file, home, name)
+
     def _shared(self, file: FileScope, space: Place, name: str) -> tuple[Place, ...]:
-        """Return what a name of a space means in a file: of several definitions those nearest to it."""
+        """Return what a name of a space means in a file: of several definitions those it includes, else those nearest to it."""
         places = self.spaces.members(space, name)
+        if file.language.modules == "includes":
+            included = self.included(file.path)
+            places = tuple(place for place in places if place.path in included or not self._is_hidden(place))
+            if len(places) > 1:
+                chosen = [place for place in places if place.path in included]
+                places = tuple(chosen or [place for place in places if _stem(place.path) in self._stems[file.path]] or places)
         if len(places) < 2:
             return places
         near = set(nearest_to(posixpath.dirname(file.path), {place.path for place in places}))
         return tuple(place for place in places if place.path in near)
+
+    def _is_hidden(self, place: Place) -> bool:
+        return not place.is_space and place.qualname in self.files[place.path].hidden
+
+    def included(self, path: RepoPath) -> frozenset[RepoPath]:
+        """Return the files a file includes, itself and those they include too."""
+        if path not in self._included:
+            found: dict[RepoPath, None] = {path: None}
+            waiting = [path]
+            while waiting and len(found) < MAX_INCLUDED:
+                file = self.files[waiting.pop()]
+                for binding in file.parse.imports:
+                    for target in self.modules.targets(file.language, file.path, binding.module) if binding.name is None else ():
+                        if target not in found:
+                            found[target] = None
+                            waiting.append(target)
+            self._included[path] = frozenset(found)
+            self._stems[path] = frozenset(map(_stem, found))
+        return self._included[path]
 
     def _absolute(self, file: FileScope, dotted: str) -> tuple[Place, ...]:
         """Return what a full dotted name, as an import gives it, means in a file."""
@@ -410,7 +456,7 @@ class Names:
         """Return what the name bound by an import is; for a star import of a space, the space."""
         if file.language.shares_names:
             named = binding.name if binding.name != "*" else None
-            return self._absolute(file, f"{binding.module}.{named}" if named else binding.module)
+            return self._absolute(file, ".".join(part for part in (binding.module, named) if part))
         if binding.name is None:
             return self._module_places(file, binding)
         if binding.name == "*":
@@ -464,6 +510,10 @@ class Names:
 
 def _last(qualname: str) -> str:
     return qualname.rpartition(".")[2].partition("#")[0]
+
+
+def _stem(path: RepoPath) -> str:
+    return posixpath.basename(path).partition(".")[0]
 
 
 def _unique(places: Iterable[Place]) -> tuple[Place, ...]:

@@ -47,17 +47,20 @@ class Spaces:
             homes = modules.homes(path)
             self._homes[path] = tuple(Place(table, home) for home in (*homes.own, *homes.seen))
             for home in homes.own:
-                self._add(path, parse, Place(table, home))
+                self._add(path, parse, Place(table, home), nested=language.nests_names)
 
-    def _add(self, path: RepoPath, parse: Parse, home: Place) -> None:
-        """Put the definitions of a file below a space, with what merely holds definitions."""
+    def _add(self, path: RepoPath, parse: Parse, home: Place, *, nested: bool) -> None:
+        """Put the definitions of a file below a space, with what merely holds definitions: as spaces where these are nested, else as its own."""
         self._files.setdefault(home, []).append(path)
         self._add_prefixes(home)
-        own = {definition.qualname for definition in parse.definitions}
-        holders = dict.fromkeys(definition.scope for definition in parse.definitions if definition.scope and definition.scope not in own)
-        for qualname in (*own_order(parse), *holders):
+        own = [definition.qualname for definition in parse.definitions]
+        known = set(own)
+        holders = dict.fromkeys(definition.scope for definition in parse.definitions if definition.scope and definition.scope not in known)
+        for qualname in own if nested else (*own, *holders):
             full = _joined(home.qualname, qualname.partition("#")[0])
             self._names.setdefault((home.path, full), []).append(Place(path, qualname))
+        for holder in holders if nested else ():
+            self._add_prefixes(Place(home.path, _joined(home.qualname, holder)))
 
     def _add_prefixes(self, home: Place) -> None:
         prefix = home.qualname
@@ -81,11 +84,6 @@ class Spaces:
             return tuple(found)
         below = Place(space.path, full)
         return (below,) if below in self._known else ()
-
-
-def own_order(parse: Parse) -> list[str]:
-    """Return the qualnames of a file's definitions in order of position."""
-    return [definition.qualname for definition in parse.definitions]
 
 
 def _joined(prefix: str, name: str) -> str:

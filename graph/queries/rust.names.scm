@@ -29,3 +29,7 @@
 (impl_item type: (type_identifier) @skip)
 (impl_item type: (generic_type type: (type_identifier) @skip))
 (associated_type name: (type_identifier) @skip)
+(parameter pattern: (identifier) @local)
+(let_declaration pattern: (identifier) @local)
+(closure_parameters (identifier) @local)
+(for_expression pattern: (identifier) @local)

@@ -1,0 +1,33 @@
+; References. A name captured as @skip is a binding or a label, not a use.
+
+(call_expression function: (identifier) @call)
+(call_expression function: (field_expression) @call.member)
+(call_expression function: (parenthesized_expression (pointer_expression argument: (identifier) @call)))
+(type_identifier) @use
+(initializer_list (identifier) @use)
+(initializer_pair value: (identifier) @use)
+(initializer_pair value: (pointer_expression argument: (identifier) @use))
+(init_declarator value: (identifier) @use)
+(assignment_expression right: (identifier) @use)
+(argument_list (identifier) @use)
+(argument_list (pointer_expression argument: (identifier) @use))
+(identifier) @name
+
+(struct_specifier name: (type_identifier) @skip body: (_))
+(union_specifier name: (type_identifier) @skip body: (_))
+(enum_specifier name: (type_identifier) @skip body: (_))
+(type_definition declarator: (type_identifier) @skip)
+(function_declarator declarator: (identifier) @skip)
+(parameter_declaration declarator: (identifier) @local)
+(parameter_declaration declarator: (pointer_declarator declarator: (identifier) @local))
+(init_declarator declarator: (identifier) @local)
+(declaration declarator: (identifier) @local)
+(preproc_def name: (identifier) @skip)
+(preproc_function_def name: (identifier) @skip)
+(preproc_params (identifier) @local)
+(enumerator name: (identifier) @skip)
+(parameter_declaration declarator: (pointer_declarator declarator: (pointer_declarator declarator: (identifier) @local)))
+(declaration declarator: (pointer_declarator declarator: (identifier) @local))
+(declaration declarator: (array_declarator declarator: (identifier) @local))
+(init_declarator declarator: (pointer_declarator declarator: (identifier) @local))
+(init_declarator declarator: (array_declarator declarator: (identifier) @local))
