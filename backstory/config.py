@@ -34,7 +34,7 @@ _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "none"]
-Language = Literal["python", "javascript", "typescript", "java", "go", "rust"]
+Language = Literal["python", "javascript", "typescript", "java", "go", "rust", "c", "cpp", "ruby", "php", "csharp"]
 
 
 def _key(default: Value, doc: str, read: Callable[[object], Value], *, project: bool = False) -> Any:

@@ -31,18 +31,31 @@ class Homes:
 
 
 class Packages:
-    """Packages that files declare."""
+    """Packages that files declare. above: whether one sees the names of those it lies in; else of the one without a name alone."""
 
-    def __init__(self, files: Mapping[RepoPath, Parse]) -> None:
+    def __init__(self, files: Mapping[RepoPath, Parse], *, above: bool) -> None:
         self._packages = {path: tuple(parse.packages) or ("",) for path, parse in files.items()}
+        self._above = above
 
     def of(self, path: RepoPath) -> Homes:
         """Return the spaces of a file."""
-        return Homes(self._packages[path])
+        own = self._packages[path]
+        return Homes(own, tuple(outer for outer in self._outer(own) if outer not in own))
 
     def named(self, importer: RepoPath, module: str) -> Iterator[Named]:
-        """Yield what a dotted name may mean in a file, likeliest first."""
-        yield "", tuple(module.split("."))
+        """Yield what a dotted name may mean in a file: a full name, or one that begins in a package that is seen."""
+        names = tuple(module.split("."))
+        yield "", names
+        own = self._packages[importer]
+        for seen in dict.fromkeys((*own, *self._outer(own))):
+            if seen:
+                yield seen, names
+
+    def _outer(self, packages: Sequence[str]) -> Iterator[str]:
+        for package in packages:
+            while package:
+                package = package.rpartition(".")[0] if self._above else ""
+                yield package
 
 
 class Program:
@@ -175,7 +188,7 @@ def homes_rules(files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest]) 
         said = [manifest for manifest in manifests if manifest.kind == name]
         match language_named(name).modules:
             case "packages":
-                rules[name] = Packages(own)
+                rules[name] = Packages(own, above=language_named(name).opens_above)
             case "folders":
                 rules[name] = Folders(own, said)
             case "crates":

@@ -45,9 +45,11 @@ class Language:
     doc: whether documentation stands inside the definition or in a comment before it.
     joints: what stands between the parts of a name, as a pattern. sigils: characters before a variable's name that are no part of it.
     generics: the brackets of type arguments, or "".
-    wrappers: generic types whose members are those of their first argument.
+    wrappers: generic types whose members are those of their first argument. builders: methods every class has that give an object of it.
+    reopens: whether a class may be defined in several pieces. opens_above: whether a package sees the names of those it lies in.
     bare_members: whether members of the own class are visible without a receiver. guesses: what a bare name that means nothing may be guessed to be.
-    constructor: the name of the method that makes an object; "" when it is the name of the class.
+    constructor: the name of the method that makes an object; "" when it is the name of the class. bare_above: what calling a base class without
+    naming a member means, its constructor or its method of the same name. tags: whether a class's name is no value and cannot be called.
     structural: whether a type satisfies an interface by having its methods.
     inner_tests: what a part of a source file that holds its tests is called.
     """
@@ -71,9 +73,14 @@ class Language:
     sigils: str = ""
     generics: Literal["<>", "[]", ""] = ""
     wrappers: frozenset[str] = frozenset()
+    builders: frozenset[str] = frozenset()
+    reopens: bool = False
+    opens_above: bool = False
     bare_members: bool = False
     guesses: Literal["function", "method", ""] = ""
     constructor: str = ""
+    bare_above: Literal["constructor", "method"] = "constructor"
+    tags: bool = False
     structural: bool = False
     inner_tests: frozenset[str] = frozenset()
 
@@ -249,6 +256,7 @@ LANGUAGES: tuple[Language, ...] = (
         own=frozenset(),
         above=frozenset(),
         joints=r"\.|->",
+        tags=True,
         dialect=("cpp", _SAYS_CPP),
     ),
     Language(
@@ -268,6 +276,57 @@ LANGUAGES: tuple[Language, ...] = (
         wrappers=frozenset({"unique_ptr", "shared_ptr", "weak_ptr", "optional", "atomic", "reference_wrapper"}),
         masked=_CPP_MACROS,
         bare_members=True,
+    ),
+    Language(
+        name="ruby",
+        extensions=(".rb", ".rake", ".gemspec", ".ru"),
+        grammar=("tree_sitter_ruby", "language"),
+        queries=("ruby",),
+        words_file="ruby",
+        family="ruby",
+        modules="constants",
+        tests=re.compile(r"(test|spec|tests|(test|spec)_.*|.*_(test|spec|tests))\.rb"),
+        own=frozenset({"self"}),
+        joints=r"&?\.|::",
+        sigils="@",
+        builders=frozenset({"new"}),
+        bare_members=True,
+        reopens=True,
+        guesses="method",
+        constructor="initialize",
+        bare_above="method",
+    ),
+    Language(
+        name="php",
+        extensions=(".php", ".phpt", ".inc"),
+        grammar=("tree_sitter_php", "language_php"),
+        queries=("php",),
+        words_file="php",
+        family="php",
+        modules="packages",
+        tests=re.compile(r"(test_.*|\w*(Test|Tests|TestCase|Cest|Spec))\.php|.*\.phpt"),
+        own=frozenset({"this", "self", "static"}),
+        above=frozenset({"parent"}),
+        joints=r"->|::|\\",
+        sigils="$",
+        constructor="__construct",
+    ),
+    Language(
+        name="csharp",
+        extensions=(".cs",),
+        grammar=("tree_sitter_c_sharp", "language"),
+        queries=("csharp",),
+        words_file="csharp",
+        family="csharp",
+        modules="packages",
+        tests=re.compile(r"\w*(Test|Tests|TestCase|Spec|Specs)\.cs"),
+        own=frozenset({"this"}),
+        above=frozenset({"base"}),
+        generics="<>",
+        wrappers=frozenset({"Task", "ValueTask", "Nullable", "Lazy"}),
+        bare_members=True,
+        reopens=True,
+        opens_above=True,
     ),
 )
 

@@ -181,11 +181,12 @@ class _Linker:
             return self._by_name(file, reference, True) if is_call else _NOTHING
         if reference.receiver == "":
             if reference.name in file.language.above:
-                return self._super(file, scope, "", weight)
+                same = scope.rpartition(".")[2].partition("#")[0] if file.language.bare_above == "method" else ""
+                return self._super(file, scope, same, weight)
             meaning = self.names.lookup(file, scope, reference.name)
             if meaning.is_bound:
                 places = tuple(self._callable(place) for place in meaning.places)
-                if is_call and file.language.name == "c":  # a struct's name is no function's
+                if is_call and file.language.tags:
                     places = tuple(place for place in places if place not in self.definitions or self.definitions[place].kind != "class")
                 return _Resolved(places, meaning.how, weight)
             return self._by_name(file, reference, file.language.guesses == "method") if is_call and file.language.guesses else _NOTHING
@@ -193,6 +194,8 @@ class _Linker:
             return self._super(file, scope, reference.name, weight)
         meaning = self.names.value(file, scope, reference.receiver)
         places = tuple(found for place in meaning.places for found in self.names.members(place, reference.name))
+        if not places and reference.name in file.language.builders:
+            places = meaning.places
         if places:
             return _Resolved(tuple(dict.fromkeys(places)), meaning.how, weight)
         if not is_call or (meaning.is_bound and not any(place.qualname for place in meaning.places) and meaning.how != "self"):

@@ -22,7 +22,7 @@ class Modules:
     def __init__(self, files: Mapping[RepoPath, Parse], manifests: Sequence[Manifest] = ()) -> None:
         self._dotted = DottedModules(files)
         self._paths = ScriptPaths(files, [said for said in manifests if said.kind == "script"])
-        self._included = IncludedFiles(files)
+        self._included = IncludedFiles(files, (".rb",))
         self._homes = homes_rules(files, manifests)
         self._language = {path: parse.language for path, parse in files.items()}
 
@@ -33,7 +33,9 @@ class Modules:
                 return self._dotted.targets(importer, module, level)
             case "paths":
                 return self._paths.targets(importer, module)
-            case "includes":
+            case "includes" | "constants":
+                return self._included.targets(importer, module)
+            case "packages" if "/" in module or module.endswith((".php", ".inc")):
                 return self._included.targets(importer, module)
         return ()
 

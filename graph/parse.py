@@ -309,8 +309,18 @@ def _exports(source: bytes, matches: Sequence[Captures]) -> dict[str, str]:
 
 
 def _packages(language: Language, source: bytes, matches: Sequence[Captures]) -> tuple[str, ...]:
-    names = (text_of(source, captures["package"][0]) for captures in matches if "package" in captures)
-    return tuple(dict.fromkeys(re.sub(rf"\s*(?:{language.joints})\s*", ".", name) for name in names))
+    """Return the packages a file says it belongs to, in order; one that is declared inside another is a part of it."""
+    nodes = sorted((captures["package"][0] for captures in matches if "package" in captures), key=lambda node: node.start_byte)
+    found: dict[str, None] = {}
+    around: list[tuple[int, str]] = []
+    for node in nodes:
+        name = re.sub(rf"\s*(?:{language.joints})\s*", ".", text_of(source, node))
+        while around and around[-1][0] <= node.start_byte:
+            around.pop()
+        name = f"{around[-1][1]}.{name}" if around else name
+        found[name] = None
+        around.append((node.parent.end_byte if node.parent is not None else node.end_byte, name))
+    return tuple(found)
 
 
 def _typed(language: Language, source: bytes, matches: Sequence[Captures], outline: Outline, known: set[str]) -> tuple[Typed, ...]:

@@ -137,6 +137,7 @@ class Names:
         )  # variables whose type is being told: in `till = till.open()` the second is another
         self._depth = 0  # of bases that are members of classes whose bases are ..., and of types told by other types, each found through the one before
 
+        self._join_reopened()
         for path, file in self.files.items():
             for holder in file.holders() if file.language.shares_names else ():
                 for place in self._class_held(file, holder):
@@ -155,7 +156,7 @@ class Names:
                 continue  # the class, not its constructor
             found = file.members.get(around, {}).get(name)
             if found:
-                return Meaning(tuple(Place(file.path, qualname) for qualname in found), "same file", True)
+                return Meaning(_unique(self.whole(Place(file.path, qualname)) for qualname in found), "same file", True)
             owner = self._class_at(file, around) if bare else None
             members = self.members(owner, name) if owner is not None else ()
             if members:
@@ -212,11 +213,11 @@ class Names:
             return self.spaces.members(place, name)
         if not place.qualname:
             return self.exported(place.path, name)
-        return self._member_of(self.ancestry(place), name)
+        return self._member_of(self.ancestry(self.whole(place)), name)
 
     def inherited(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return what `super().name` is in the class `place`."""
-        return self._member_of(self.ancestry(place)[1:], name)
+        return self._member_of(self.ancestry(self.whole(place))[1:], name)
 
     def _member_of(self, classes: Sequence[Place], name: str) -> tuple[Place, ...]:
         for around in classes:
@@ -228,6 +229,28 @@ class Names:
             if found:
                 return found
         return ()
+
+    def _join_reopened(self) -> None:
+        """Take the pieces of a class that is defined in several for one: that of the file named after it, else the one with the most members."""
+        pieces: dict[tuple[RepoPath, str], list[Place]] = {}
+        for path, file in self.files.items():
+            if file.language.reopens:
+                home = next(iter(self.spaces.homes(path)), Place(path, ""))
+                for qualname, kind in file.kinds.items():
+                    if kind == "class":
+                        full = f"{home.qualname}.{qualname.partition('#')[0]}"
+                        pieces.setdefault((home.path, full), []).append(Place(path, qualname))
+        for places in pieces.values():
+            if len(places) > 1:
+                first = min(
+                    places,
+                    key=lambda place: (not self._named_after(place), -len(self.files[place.path].members.get(place.qualname, ())), place),
+                )
+                self._parts[first] = [place for place in places if place != first]
+                self._whole.update((place, first) for place in self._parts[first])
+
+    def _named_after(self, place: Place) -> bool:
+        return _stem(place.path).replace("_", "").lower() == _last(place.qualname).lower()
 
     def whole(self, place: Place) -> Place:
         """Return the class that a place holds members of, which may be one of another file; the place itself for any other."""
@@ -258,9 +281,10 @@ class Names:
         places = meaning.places
         for part in parts:
             name = part.removesuffix("()")
-            places = _unique(found for place in places for found in self._attribute(place, name))
-            if name != part:
-                places = self._results(places)
+            found = _unique(other for place in places for other in self._attribute(place, name))
+            if not found and any(name in self.files[place.path].language.builders for place in places if not place.is_space):
+                continue  # an object of the class
+            places = self._results(found) if name != part else found
         return Meaning(places, meaning.how, meaning.is_bound)
 
     def _attribute(self, place: Place, name: str) -> tuple[Place, ...]:
@@ -303,7 +327,7 @@ class Names:
 
     def _kept_under(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return the class of the object a class, or a base of it, keeps under a name."""
-        for around in self.ancestry(place):
+        for around in self.ancestry(self.whole(place)):
             for part in self.parts(around):
                 file = self.files[part.path]
                 kind = file.typed.get((part.qualname, f".{name}"))
@@ -384,6 +408,8 @@ class Names:
     def _shared(self, file: FileScope, space: Place, name: str) -> tuple[Place, ...]:
         """Return what a name of a space means in a file: of several definitions those it includes, else those nearest to it."""
         places = self.spaces.members(space, name)
+        if file.language.reopens:
+            places = _unique(map(self.whole, places))
         if file.language.modules == "includes":
             included = self.included(file.path)
             places = tuple(place for place in places if place.path in included or not self._is_hidden(place))

@@ -3,15 +3,20 @@
 import fnmatch
 from collections.abc import Sequence
 
-from backstory.graph.languages import language_of
+from backstory.graph.languages import Language, language_of
 from backstory.graph.types import RepoPath
 
 
 def selected(path: RepoPath, *, exclude: Sequence[str], languages: Sequence[str]) -> bool:
     """Return whether a path is neither left out nor in a source language that was not asked for; a file in no known language counts."""
     language = language_of(path)
-    name = "typescript" if language is not None and language.name == "tsx" else language and language.name
-    return (name is None or name in languages) and not left_out(path, exclude)
+    return (language is None or not _asked_as(language).isdisjoint(languages)) and not left_out(path, exclude)
+
+
+def _asked_as(language: Language) -> set[str]:
+    """Return the names a language is asked for by: one that is another's dialect, or has one, by both."""
+    names = {"typescript" if language.name == "tsx" else language.name}
+    return names if language.dialect is None else names | {language.dialect[0]}
 
 
 def left_out(path: str, patterns: Sequence[str]) -> bool:

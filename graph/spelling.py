@@ -46,6 +46,8 @@ def split_member(language: Language, text: str) -> tuple[str | None, str]:
     if not before.strip(language.sigils):
         return "", name
     joint = _joint(language.joints, at_end=True).search(before)
+    if joint is not None and not before[: joint.start()].strip():  # `\\strlen` and `::Top` begin at the top of all names
+        return "", name
     return (None if joint is None else plain_path(language, before[: joint.start()])), name
 
 
@@ -63,7 +65,7 @@ def plain_path(language: Language, text: str) -> str | None:
         if "(" not in text:
             break
         text = _CALLED.sub(_FOLDED, text)
-    text = _joint(language.joints).sub(".", text.replace(_FOLDED, "()"))
+    text = _joint(language.joints).sub(".", text.replace(_FOLDED, "()")).removeprefix(".")
     if text.startswith("@") and "@" in language.sigils:  # a member of the object itself
         text = f"self.{text}"
     for sigil in language.sigils:
@@ -136,7 +138,7 @@ def _without_generics(language: Language, text: str, brackets: str) -> str:
 
 
 # `f::<T>()` and `this.<T>f()` have a joint before the bracket.
-_GENERIC = {"<>": re.compile(r"(?<=[\w.])(?:::)?\s?<[^<>();]*>"), "[]": re.compile(r"(?<=\w)\[[^\[\];]*\]")}
+_GENERIC = {"<>": re.compile(r"(?<=\w)(?:::)?\s?<[^<>();]*>(?!\w)|(?<=\.)<[^<>();]*>"), "[]": re.compile(r"(?<=\w)\[[^\[\];]*\](?!\w)")}
 
 
 @cache

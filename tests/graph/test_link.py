@@ -146,6 +146,30 @@ def test_methods_beside_their_class_belong_to_it():
     assert set(edges(files, "overrides")) == {("src/a.rs:Bell.ring", "src/lib.rs:Ring.ring")}
 
 
+def test_a_class_in_several_pieces_is_one():
+    """Bases, members and uses of a class that is opened again belong to the piece in the file named after it."""
+    files = {
+        "lib/till.rb": "class Till\n  def ring; shut; end\nend\n",
+        "lib/more.rb": "class Till < Box\n  def shut(x); end\nend\nclass Box\n  def shut; end\n  def open(x); ring(1); end\nend\n",
+        "lib/use.rb": "Till.new.open(1)\n",
+    }
+    assert set(edges(files, "inherits")) == {("lib/till.rb:Till", "lib/more.rb:Box"), ("lib/more.rb:Till", "lib/more.rb:Box")}
+    assert {("lib/use.rb", "lib/till.rb:Till"), ("lib/use.rb", "lib/more.rb:Box.open")} <= set(edges(files, "calls"))
+    assert set(edges(files, "overrides")) == {("lib/more.rb:Till.shut", "lib/more.rb:Box.shut")}
+
+
+def test_a_function_of_c_is_found_where_it_is_promised():
+    """Of several functions of one name, the one whose file the included header is named after; a hidden one is nobody else's."""
+    files = {
+        "a/till.h": "int ring(void);\n",
+        "a/till.c": '#include "till.h"\nint ring(void) { return 1; }\n',
+        "b/bell.c": "int ring(void) { return 2; }\nstatic int shake(void) { return 3; }\n",
+        "b/use.c": '#include "../a/till.h"\nint use(void) { return ring() + shake(); }\n',
+    }
+    assert set(edges(files, "calls")) == {("b/use.c:use", "a/till.c:ring")}
+    assert set(edges(files, "imports")) == {("a/till.c", "a/till.h"), ("b/use.c", "a/till.h")}
+
+
 def test_tests_inside_a_source_file_test_it():
     """What a file's own module of tests calls is tested by it, as long as it is no help for tests itself."""
     files = {

@@ -1,5 +1,8 @@
 """Reading single files: what is found, and that nothing a file holds can break the reader."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -296,6 +299,58 @@ def test_every_row_of_the_table_loads(language):
     assert compiled(language).structure.pattern_count > 10
 
 
+def test_a_header_is_read_as_what_it_holds():
+    """A file named as C's is C++ when it holds what C cannot; a word that only looks like it does not count."""
+    assert read("struct shop { int till; };\nint open(int class);\n", "c").language == "c"
+    for said in ("class Shop : public Till {};\n", "namespace a::b {\n}\n", "template <class T> T f(T);\n", "std::string f();\n"):
+        assert read(said, "c").language == "cpp"
+
+
+def test_macros_do_not_hide_what_they_decorate():
+    """A class with an export macro and a field with an annotation are read, and no line moves."""
+    source = "class SHOP_EXPORT(x) Shop final : public Base {\n  Till till_ GUARDED_BY(lock);\n  void f() { return CALL(x); }\n};\n"
+    parse = read(source, "cpp")
+    assert outline(parse) == [("class", "Shop", 1, 4), ("method", "Shop.f", 3, 3)]
+    assert [tuple(row) for row in parse.typed] == [(".till_", "Till", 0)]
+    assert ("call", "", "CALL") in {(row.kind, row.receiver, row.name) for row in parse.references}
+
+
+def test_what_a_function_calls_its_own_hides_what_is_outside():
+    """A parameter or variable is no mention of a function of its name, and calling it is no call of that; a class is seen in spite of it."""
+    parse = read("def total(x): ...\ndef f(total):\n    return total(1) + map(total, [])\ndef g():\n    return map(total, [])\n")
+    assert [(row.name, row.line) for row in parse.references if row.name == "total"] == [("total", 5)]
+    parse = read("struct till { int x; };\nint f(struct till *till) { return till->x; }\n", "c")
+    assert [(row.kind, row.name) for row in parse.references] == [("name", "till")]
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "doc"),
+    [
+        ("go", "// Open opens\n// the shop.\n//\n// More.\nfunc Open() {}\n", "Open opens the shop."),
+        ("go", "// Elsewhere.\n\nfunc Open() {}\n", ""),
+        ("rust", "/// Opens.\n///\n/// More.\n#[inline]\nfn open() {}\n", "Opens."),
+        ("ruby", "# Opens\n# it.\ndef open; end\n", "Opens it."),
+        ("c", "/* Opens\n * it.\n */\nint open(void) { return 1; }\n", "Opens it."),
+        ("csharp", "class A {\n  /// <summary>\n  /// Opens.\n  /// </summary>\n  void Open() {}\n}\n", "Opens."),
+        ("php", "<?php\n/**\n * Opens.\n * @return x\n */\nfunction open() {}\n", "Opens."),
+        ("java", "class A {\n  /** Opens. */\n\n  void open() {}\n}\n", "Opens."),
+    ],
+)
+def test_documentation_before_a_definition(language, source, doc):
+    """Comment lines that follow one another are one; an empty line parts them from what follows, unless they have an end of their own."""
+    assert read(source, language).definitions[-1].doc == doc
+
+
+def test_a_grammar_is_loaded_when_a_file_of_it_is_read():
+    """Reading Python loads Python's grammar and no other."""
+    code = (
+        "import sys\nfrom backstory.graph.languages import language_named\nfrom backstory.graph.parse import parse_blob\n"
+        "parse_blob(language_named('python'), b'x = 1')\nprint(sorted(name for name in sys.modules if name.startswith('tree_sitter_')))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "['tree_sitter_python', 'tree_sitter_python._binding']\n"
+
+
 def test_languages_are_told_by_extension():
     """Case does not matter, and what is not in the table is no language."""
     names = {
@@ -340,6 +395,15 @@ def test_languages_are_told_by_extension():
         ("app/src/androidTest/x.txt", True),
         ("Shop.UnitTests/x.txt", True),
         ("src/latest/x.java", False),
+        ("pkg/cart_test.go", True),
+        ("src/cart_test.cc", True),
+        ("src/test_cart.c", True),
+        ("src/CartTest.cpp", True),
+        ("src/contest.c", False),
+        ("src/cart_spec.rb", True),
+        ("src/CartTest.php", True),
+        ("src/CartTests.cs", True),
+        ("src/tests.rs", True),
     ],
 )
 def test_test_files_are_told_by_path(path, expected):

@@ -29,6 +29,21 @@ def test_the_examples_in_the_documentation_hold():
         ("java", "this.<Shop>make().ring", ("this.make()", "ring")),
         ("java", "new Shop<Item>(a, b).ring", ("Shop()", "ring")),
         ("java", "Rate::apply", ("Rate", "apply")),
+        ("rust", "crate::till::<T>::open", ("crate.till", "open")),
+        ("rust", "self.shop()?.till", ("self.shop()", "till")),
+        ("cpp", "ns::Shop<int>::open", ("ns.Shop", "open")),
+        ("cpp", "this->till_->ring", ("this.till_", "ring")),
+        ("cpp", "make<int>", ("", "make")),
+        ("cpp", "(*till).ring", (None, "ring")),
+        ("ruby", "@till&.ring", ("self.till", "ring")),
+        ("ruby", "Shop::Till.new(1).open?", ("Shop.Till.new()", "open?")),
+        ("ruby", "::Shop", ("", "Shop")),
+        ("php", "$this->till->ring", ("this.till", "ring")),
+        ("php", "$till?->ring", ("till", "ring")),
+        ("php", "\\Shop\\Till::open", ("Shop.Till", "open")),
+        ("php", "\\strlen", ("", "strlen")),
+        ("csharp", "shop?.Till", ("shop", "Till")),
+        ("csharp", "shop.Make<Till>", ("shop", "Make")),
         ("python", "x" * 200, (None, "x" * MAX_NAME_CHARS)),
         ("python", "", (None, "")),
     ],
@@ -56,6 +71,20 @@ def test_a_member_expression_is_split_into_receiver_and_name(language, text, exp
         ("java", "Shop[]", None),
         ("java", "int", None),
         ("java", "Optional<Shop>", "Shop"),
+        ("go", "*store.Shop[int]", "store.Shop"),
+        ("go", "[]Shop", None),
+        ("go", "map[string]Shop", None),
+        ("rust", "Option<Box<dyn Shop + 'a>>", None),
+        ("rust", "&'a mut Arc<Mutex<shop::Till<'a>>>", "shop.Till"),
+        ("rust", "impl Shop", "Shop"),
+        ("rust", "Self", "Self"),
+        ("c", "const struct shop *", "shop"),
+        ("cpp", "const std::unique_ptr<ns::Shop<int>>&", "ns.Shop"),
+        ("cpp", "std::vector<Shop>", "std.vector"),
+        ("php", "?Shop", "Shop"),
+        ("php", "static", "static"),
+        ("csharp", "Task<Shop?>", "Shop"),
+        ("csharp", "(int, Shop)", None),
     ],
 )
 def test_a_written_type_is_the_class_whose_members_it_has(language, text, expected):
@@ -68,6 +97,11 @@ def test_a_name_defined_outside_its_class_has_an_owner():
     assert plain_name(language_named("python"), "name") == ("", "name")
     assert plain_name(language_named("typescript"), "'quoted name'") == ("", "quotedname")
     assert plain_name(language_named("java"), "") == ("", "default")
+    assert plain_name(language_named("cpp"), "ns::Shop<T>::~Shop") == ("ns.Shop", "~Shop")
+    assert plain_name(language_named("cpp"), "Shop::operator<<") == ("Shop", "operator<<")
+    assert plain_name(language_named("cpp"), "operator ns::Till") == ("", "operatorns::Till")
+    assert plain_name(language_named("ruby"), "Shop::Till") == ("Shop", "Till")
+    assert plain_name(language_named("rust"), "till::Shop<'a, T>") == ("till", "Shop")
 
 
 def test_nesting_beyond_reason_is_no_name():
