@@ -5,6 +5,7 @@ by the face that prints them, the object leaves as ASCII, and in the hand-over i
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -358,8 +359,10 @@ def _told(event: Event) -> str:
     if event.kind == "started":
         return "started"
     lane = f"[{event.lane}] " if event.lane else ""
-    if event.kind in ("reply", "tool"):
-        return one_line(f"{lane}{_told_reply(body) if event.kind == 'reply' else _told_tool(body)}", limit=220)
+    told = {"reply": _told_reply, "tool": _told_tool}.get(event.kind)
+    if told is not None:
+        with suppress(KeyError, ValueError, AssertionError):  # one that no version of ours wrote is told like any other
+            return one_line(f"{lane}{told(body)}", limit=220)
     seconds = body.pop("seconds", None)
     result = body.pop("result", None)
     key = body.pop("key", None)

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from backstory.agent import types  # pytest would collect `Tested`, were it a name here
+from backstory.agent.acted import Acted
 from backstory.agent.budget import Budget
+from backstory.agent.messages import Message, Reply, ToolCall, Usage
 from backstory.agent.runs import FixRequest, Outcome, RunSummary
 from backstory.agent.trace import Event
 from backstory.agent.types import Blamed, Solution, Suspect, Tried
+from backstory.agent.written import to_json
 from backstory.errors import ExitCode
 from backstory.graph.types import Evidence, Location, Span
 from backstory.harness.show import handover, outcome_json, outcome_lines, story_json, story_lines, summary_json, summary_line
 from backstory.tools.patch import Patch
+from backstory.tools.tool import Observation
 
 BASE, GUILTY, TREE = "a" * 40, "b" * 40, "c" * 40
 DIFF = b"diff --git a/dates.py b/dates.py\n--- a/dates.py\n+++ b/dates.py\n@@ -1 +1 @@\n-x = 2\n+x = 1\n"
@@ -234,3 +238,20 @@ def test_runs_are_one_line_each():
         "20240102-030405-abc123  interrupted  ------------  Dates break  (/src/p)"
     )
     assert json.loads(json.dumps(summary_json(run)))["exit_code"] == 0
+
+
+def test_replies_and_calls_of_agents_are_told_in_a_line_each():
+    """What the model called and what it cost, what the tool gave; a body that no version of ours wrote is told by its shape."""
+    reply = Reply(Message("assistant", calls=(ToolCall("1", "read", '{"target": "a.py"}'),)), "calls", Usage(1200, 1000, 30, 0.5))
+    acted = Acted(Observation("a.py  3 lines\n1|x"), "0" * 40)
+    events = [
+        Event("r", 0, "2026-01-01T10:00:00.000+00:00", "reply", {"key": {}, "result": to_json(reply)}, "attempt-1"),
+        Event("r", 1, "2026-01-01T10:00:01.000+00:00", "tool", {"key": {"tool": "read"}, "result": to_json(acted)}, "attempt-1"),
+        Event("r", 2, "2026-01-01T10:00:02.000+00:00", "reply", {"key": {}, "result": "odd"}, "attempt-1"),
+    ]
+    lines = [line.text for line in story_lines("r", events, None)]
+    assert lines[1:4] == [
+        '10:00:00  [attempt-1] reply: read({"target": "a.py"}) [1 replies: 1,200 tokens in (1,000 of them cached), 30 out, 0.5 s]',
+        "10:00:01  [attempt-1] read: a.py 3 lines",
+        "10:00:02  [attempt-1] reply: odd",
+    ]
