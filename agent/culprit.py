@@ -140,14 +140,16 @@ def blame(graph: RepoGraph, finding: Finding, suspects: list[Suspect]) -> Blamed
     )
 
 
-def read_finding(finding: Finding, tested: tuple[Tested, ...]) -> str:
-    """Return what the search of the history came to, in one clause for a person."""
-    ran = f"{len(tested)} commits tested"
+def read_finding(finding: Finding, tested: tuple[Tested, ...], *, cut: bool) -> str:
+    """Return what the search of the history came to, in one clause for a person. cut: the beginning of the history is not here."""
+    ran = f"{len(tested)} commit{'' if len(tested) == 1 else 's'} tested"
     match finding.status:
         case "found":
             return f"the commit that broke the check was found ({ran})"
         case "narrowed":
             return f"the search narrowed it down to {len(finding.candidates)} commits that cannot be told apart ({ran})"
+        case "not_a_regression" if cut:
+            return f"no tested ancestor passes the check ({ran}), but the history is cut: older commits may"
         case "not_a_regression":
             return f"not a regression: no tested ancestor passes the check ({ran})"
         case _:

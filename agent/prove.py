@@ -56,7 +56,7 @@ class Prover:
     """The tree that a verdict on a proposal's tree is given on: the same, or one with the original tests."""
 
     def __post_init__(self) -> None:
-        self._scope = Scope(self.judge, timeout_s=self.timeout_s)
+        self._scope = Scope(self.judge, timeout_s=self.timeout_s, like=self.question.check.command)
         self._tried: list[Tried] = []
         self._best: tuple[Proposal, Patch, ScopeVerdict] | None = None
 

@@ -118,7 +118,7 @@ def _question(check: Check, origin: str, verdict: Verdict, *, judge: Judge, read
     files = tuple(path for path in dict.fromkeys(RepoPath(test.split("::")[0]) for test in failing) if read(path) is not None)
     if set(files) <= set(check.files):
         return Question(check, origin, verdict, check)
-    narrower = command_for_tests(failing) if files else None
+    narrower = command_for_tests(failing, like=check.command) if files else None
     if narrower is None:
         return Question(check, origin, verdict, check)
     judge.add_overlay(_contents(files, read))

@@ -99,10 +99,11 @@ def _now(graph: RepoGraph, commit: Oid) -> Iterator[RepoPath]:
 
 
 class Scope:
-    """Judges sets of test files at the base once, and any number of repairs against that."""
+    """Judges sets of test files at the base once, and any number of repairs against that. like: the check, whose settings the tests run with too."""
 
-    def __init__(self, judge: Judge, *, timeout_s: float) -> None:
+    def __init__(self, judge: Judge, *, timeout_s: float, like: str = "") -> None:
         self._judge = judge
+        self._like = like
         self._timeout_s = timeout_s
         self._at_base: dict[str, Verdict] = {}
 
@@ -130,7 +131,7 @@ class Scope:
 
     def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict | None:
         """Return the verdict on files that run together, None when nothing that can run them gives a result at the base."""
-        for command in commands_for_files(files):
+        for command in commands_for_files(files, like=self._like):
             check = Check(command, self._timeout_s, files)
             if command not in self._at_base:
                 self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")

@@ -98,7 +98,7 @@ def solve(case: Case) -> Solution:
         suspects=tuple(suspects[:SUSPECTS]),
         locations=tuple(localization.locations),
         limit=case.purse.stopped,
-        reason="" if proof.verified_by else f"{read_finding(finding, tested)}; {proof.reason}",
+        reason="" if proof.verified_by else f"{read_finding(finding, tested, cut=case.graph.shallow)}; {proof.reason}",
         why=proof.proposal.why if proof.proposal else (),
     )
     return with_model(case, from_history, question, localization)

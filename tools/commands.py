@@ -28,6 +28,7 @@ _TEST_FOLDERS = ("tests", "test", "testing", "__tests__", "spec")
 _NO_TEST = "no test specified"  # what `npm init` writes
 _OPENERS = ("pytest", "py.test", "python", "python3", "nosetests", "trial", "stestr", "npm", "yarn", "pnpm", "npx", "node")
 
+_SETTINGS = re.compile(r"""\s*(?:env\s+)?((?:[A-Za-z_]\w*=(?:'[^']*'|"[^"]*"|[^\s'"|&;()<>`])*\s+(?![|&;]))+)""")
 _TEST_ID = re.compile(r"[^:\s]+\.\w+::\w")
 
 
@@ -65,33 +66,43 @@ def framework_of(command: str) -> Framework | None:
     return "javascript" if _JAVASCRIPT_WORD.search(command) else None
 
 
-def command_for_tests(tests: Sequence[str]) -> str | None:
+def command_for_tests(tests: Sequence[str], *, like: str = "") -> str | None:
     """Return a command that runs only these test files or ids (`path::Class::name`), or None when they are of no one known kind.
 
-    >>> command_for_tests(["tests/test_a.py::test_x[1 2]", "tests/test_b.py"])
-    "python -m pytest -q 'tests/test_a.py::test_x[1 2]' tests/test_b.py"
+    like: a command whose settings, variables given before it, are needed here too.
+
+    >>> command_for_tests(["tests/test_a.py::test_x[1 2]", "tests/test_b.py"], like="PYTHONPATH=src pytest")
+    "PYTHONPATH=src python -m pytest -q 'tests/test_a.py::test_x[1 2]' tests/test_b.py"
     """
     if not tests:
         return None
     files = [test.partition("::")[0] for test in tests]
     if all(file.endswith(".py") for file in files):
-        return f"{PYTEST} -q {shlex.join(tests)}"
+        return f"{_settings(like)}{PYTEST} -q {shlex.join(tests)}"
     if all(re.search(r"\.[cm]?[jt]sx?$", file) for file in files):
-        return f"npm test -- {shlex.join(dict.fromkeys(files))}"
+        return f"{_settings(like)}npm test -- {shlex.join(dict.fromkeys(files))}"
     return None
 
 
-def commands_for_files(files: Sequence[RepoPath]) -> tuple[str, ...]:
+def commands_for_files(files: Sequence[RepoPath], *, like: str = "") -> tuple[str, ...]:
     """Return ways to run whole test files of one kind, the one that tells most first; a file that cannot be collected does not stop the others.
+
+    like: as of `command_for_tests`.
 
     >>> commands_for_files(["tests/test_a.py"])
     ('python -m pytest -q --continue-on-collection-errors tests/test_a.py', 'python -m unittest -q tests/test_a.py')
     """
     if files and all(file.endswith(".py") for file in files):
-        words = shlex.join(files)
-        return (f"{PYTEST} -q --continue-on-collection-errors {words}", f"python -m unittest -q {words}")
-    command = command_for_tests(files)
+        words, settings = shlex.join(files), _settings(like)
+        return (f"{settings}{PYTEST} -q --continue-on-collection-errors {words}", f"{settings}python -m unittest -q {words}")
+    command = command_for_tests(files, like=like)
     return () if command is None else (command,)
+
+
+def _settings(command: str) -> str:
+    """Return the variables that a command is given, as they are written before it, with a blank after each."""
+    found = _SETTINGS.match(command)
+    return f"{found[1].rstrip()} " if found else ""
 
 
 def tests_named(command: str) -> tuple[str, ...]:

@@ -66,4 +66,4 @@ def test_the_test_is_carried_where_todays_test_file_cannot_be_imported(tmp_path)
         finding, tested = search_history(graph, question, suspects, judge=judge, purse=Purse(Budget(), judge.trace), report=lambda *_: None)
         assert (finding.status, finding.culprit) == ("found", culprit), tested
         assert blame(graph, finding, suspects).status == "confirmed"
-    assert "was found" in read_finding(finding, tested)
+    assert "was found" in read_finding(finding, tested, cut=False)

@@ -91,6 +91,16 @@ def test_what_held_still_holds(repo, graph, tmp_path):
     assert set(verdict.files) == {"tests/test_total.py", "tests/test_wrong.py", "other/test_far.py"}
 
 
+def test_the_tests_run_with_the_settings_of_the_check(tmp_path):
+    """What lies in a folder that only the check's own variables put on the import path can be judged."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Open", {"src/shop.py": SHOP, "tests/test_total.py": TEST.format("total", "[1, 2]", 3)})
+    with graph_of(repo.root, tmp_path) as graph, judge_of(graph, repo.root, tmp_path) as judge:
+        for like, held in (("PYTHONPATH=src python -m pytest tests", 1), ("python -m pytest tests", 0)):
+            verdict = Scope(judge, timeout_s=60, like=like).verdict(graph.at, (RepoPath("tests/test_total.py"),), clean=True)
+            assert (verdict.holds, verdict.held) == (bool(held), held)
+
+
 def test_what_breaks_is_named(repo, graph, tmp_path):
     """Each test that passed at the base and no longer does, and no other."""
     tree = edited(graph, "len(prices)", "1")

@@ -181,7 +181,8 @@ def test_a_cut_that_hides_the_culprit(repo, tmp_path):
     git(tmp_path, "clone", "-q", "--depth", "2", f"file://{repo.root}", "shallow")
     outcome = solved(tmp_path / "shallow", tmp_path / "home")
     assert (outcome.exit_code, outcome.solution.blamed) == (3, None)
-    assert "not a regression: no tested ancestor passes" in outcome.solution.reason
+    assert "no tested ancestor passes the check (1 commit tested), but the history is cut" in outcome.solution.reason
+    assert "not a regression" not in outcome.solution.reason
     assert any("the history is cut" in note for note in outcome.notes)
 
 

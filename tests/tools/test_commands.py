@@ -2,7 +2,14 @@
 
 import pytest
 
-from backstory.tools.commands import check_files, command_for_tests, find_check_command, find_check_commands, framework_of
+from backstory.tools.commands import (
+    check_files,
+    command_for_tests,
+    commands_for_files,
+    find_check_command,
+    find_check_commands,
+    framework_of,
+)
 
 
 def found(files):
@@ -118,6 +125,25 @@ def test_the_files_a_command_names(command, files):
     """Paths in a command's words are found, with test ids cut off, wherever the command goes first; never outside the tree."""
     tree = {"tests/test_a.py", "tests/test_b.py", "other/test_c.py"}
     assert check_files(command, tree.__contains__) == files
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("PYTHONPATH=src  DEBUG='two  words' pytest x.py", "PYTHONPATH=src  DEBUG='two  words' "),
+        ("env A=1 B= python -m pytest", "A=1 B= "),
+        ("A=$PWD/src:x pytest", "A=$PWD/src:x "),
+        ("pytest A=1", ""),
+        ("A=1 && pytest", ""),
+        ("A=1; pytest", ""),
+        ("A=$(rm x) pytest", ""),
+        ("", ""),
+    ],
+)
+def test_settings_are_taken_over(command, settings):
+    """Variables that a check gives its command are given to the commands made after it; what only looks like them is not."""
+    assert command_for_tests(["test_a.py"], like=command) == f"{settings}python -m pytest -q test_a.py"
+    assert all(made.startswith(f"{settings}python -m ") for made in commands_for_files(["test_a.py"], like=command))
 
 
 def test_a_command_for_some_tests():
