@@ -35,6 +35,8 @@ UNREADABLE_TURNS = 4
 AT_ONCE = 4
 # Share of the context window at which the prompt is compacted before the server refuses it (notes of vLLM users: count and compact at 0.85).
 FULL = 0.85
+# No tokenizer in use makes longer tokens of prose and code than this on average.
+MOST_CHARS_A_TOKEN = 6
 # Share of the steps after which an agent is told how many are left.
 REMIND_AT = 0.75
 
@@ -111,7 +113,7 @@ class Conversation:
         self._opening = tuple(opening)
         self._schemas = toolbox.schemas()
         self._steps, self._replies, self._silent = steps, 0, 0
-        self._next_prompt = 0
+        self._next_prompt = _least_tokens(opening)
         self._compacted = False
         self._reminded = False
         self._watch, self._advisor = Watch(), Advisor()
@@ -199,7 +201,7 @@ class Conversation:
         """Begin anew after the opening, with what is known so far; once in a conversation."""
         self._compacted = True
         self.messages = [*self._opening, Message("user", self._recap())]
-        self._next_prompt = 0
+        self._next_prompt = _least_tokens(self.messages)
         self._voice.trace.note("compacted", prompt=prompt_digest(self.messages))
 
     # --- acting -----------------------------------------------------------------------------------------------------------------------
@@ -284,6 +286,11 @@ class Conversation:
 
     def _end(self, why: End, note: str, arguments: Arguments | None = None) -> Ended:
         return Ended(why, note, self._replies, arguments)
+
+
+def _least_tokens(messages: Sequence[Message]) -> int:
+    """Return how many tokens a prompt has at least, before any server has counted it."""
+    return sum(len(message.text) for message in messages) // MOST_CHARS_A_TOKEN
 
 
 def canonical(value: object) -> str:

@@ -234,3 +234,12 @@ def test_the_fault_is_as_described():
     with pytest.raises(ZeroDivisionError):
         namespace["mean"]([])
     assert "mean([]) == 0" in ASKS
+
+
+def test_no_call_is_made_that_the_budget_cannot_hold(repo, tmp_path):
+    """What the next prompt costs at least is asked for before it is sent, the first of an attempt too."""
+    with model_that(roles([FOUND], SOLVED)) as (model, open_model, exchanges):
+        request = asked(repo.root, tmp_path / "home", title="t", issue_text=ISSUE, check=CHECK, model=model, budget=Budget(tokens=3000))
+        outcome = fix(request, report=quiet, open_model=open_model)
+    assert (outcome.exit_code, len(exchanges)) == (ExitCode.LIMIT, 1)
+    assert [run.ended for run in outcome.solution.agents.runs] == ["done", "limit"]
