@@ -7,7 +7,7 @@ the test file of today cannot run, its tests are carried into the file's old ver
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from backstory.agent.bisect import Finding, Outcome, bisect
@@ -37,9 +37,12 @@ def search_history(
     judge: Judge,
     purse: Purse,
     report: Report,
-    at_most: int | None = None,
+    go_on: Callable[[Sequence[Tested]], bool] = lambda tested: True,
 ) -> tuple[Finding, tuple[Tested, ...]]:
-    """Return what the search found and every commit it tested, in order. at_most: trials, None without limit."""
+    """Return what the search found and every commit it tested, in order.
+
+    go_on: whether to go on searching, given what was tested; asked before each trial.
+    """
     tested: list[Tested] = []
 
     def test(commit: Oid) -> Outcome:
@@ -58,7 +61,7 @@ def search_history(
         graph.at,
         {suspect.commit: suspect.probability for suspect in suspects},
         test,
-        go_on=lambda: purse.spent_out() is None and (at_most is None or len(tested) < at_most),
+        go_on=lambda: purse.spent_out() is None and go_on(tested),
     )
     if purse.stopped is not None and finding.status != "found":
         finding = replace(finding, status="stopped")  # the last trial was not run, so what it seems to leave was not told apart

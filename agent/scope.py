@@ -130,7 +130,10 @@ class Scope:
         )
 
     def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict | None:
-        """Return the verdict on files that run together, None when nothing that can run them gives a result at the base."""
+        """Return the verdict on files that run together, None when nothing that can run them gives a result at the base.
+
+        The check's own files fail at the base as a matter of course: where none of their tests passes there, they hold nothing and do not count.
+        """
         for command in commands_for_files(files, like=self._like):
             check = Check(command, self._timeout_s, files)
             if command not in self._at_base:
@@ -141,6 +144,8 @@ class Scope:
             if before.status == "passed" or "passed" in before.results.values():
                 after = self._judge.verdict(tree, check, role="scope", clean=clean)
                 return _compared(files, before, after)
+            if before.status == "failed" and before.results and set(files) <= self._judge.overlay.keys():
+                return ScopeVerdict((), (), 0, "")
         return None
 
 

@@ -7,7 +7,7 @@ Every effect on that way goes through the trace (`backstory.agent.trace`), so a 
 Opening the parts (mirror, graph, sandbox, environment) is `backstory.agent.runs`; each line below is one module.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -23,7 +23,7 @@ from backstory.agent.question import Question, Read, Unanswerable, ask_given, fi
 from backstory.agent.repairs import Repairs
 from backstory.agent.suspects import rank_suspects
 from backstory.agent.trace import Trace
-from backstory.agent.types import Blamed, Issue, Solution, Suspect
+from backstory.agent.types import Blamed, Issue, Solution, Suspect, Tested
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import RepoPath
 
@@ -31,9 +31,11 @@ from backstory.graph.types import RepoPath
 PLACES = 20
 LOOKED_AT = 200  # ranked before those that do not count are left out
 SUSPECTS = 10
-# With a model at hand history is searched no further than a regression of usual depth needs, and no more repairs tried than come first: what lies
-# beyond costs more checks than a model's attempt.
+# With a model at hand history is searched no further than a regression of usual depth needs, given up sooner where nothing older passes (it is hardly a
+# regression then), and only repairs of a commit that the check convicted are tried, those that come first: what lies beyond costs more checks than a
+# model's attempt.
 TRIALS_BEFORE_MODEL = 14
+TRIALS_WITHOUT_A_PASS = 5
 REPAIRS_BEFORE_MODEL = 12
 # The head of a ranking that the trace records, enough to see a replay go another way.
 TRACED = 10
@@ -80,7 +82,7 @@ def solve(case: Case) -> Solution:
             judge=case.judge,
             purse=case.purse,
             report=case.phases.report,
-            at_most=None if case.asked is None else TRIALS_BEFORE_MODEL,
+            go_on=lambda tested: case.asked is None or is_worth_going_on(tested),
         )
         blamed = blame(case.graph, finding, suspects)
         case.trace.note("searched", status=finding.status, culprit=finding.culprit, tests=len(tested))
@@ -127,6 +129,11 @@ def with_model(case: Case, so_far: Solution, question: Question | Unanswerable, 
     return merge(so_far, resolved, model=case.asked.model.name, purse=case.purse)
 
 
+def is_worth_going_on(tested: Sequence[Tested]) -> bool:
+    """Return whether history is worth another trial when a model could be asked instead."""
+    return len(tested) < (TRIALS_BEFORE_MODEL if any(one.outcome == "good" for one in tested) else TRIALS_WITHOUT_A_PASS)
+
+
 def locate(case: Case) -> Localization:
     """Return the places that the issue points at, among the paths that count."""
     found = localize(case.graph, case.issue.text, limit=LOOKED_AT)
@@ -170,7 +177,10 @@ def prove(case: Case, question: Question, localization: Localization, blamed: Bl
         report=case.phases.report,
     )
     proposals = repairs.proposals(blamed)
-    return prover.prove(proposals if case.asked is None else islice(proposals, REPAIRS_BEFORE_MODEL))
+    if case.asked is not None:
+        convicted = blamed is not None and blamed.status != "suspected"
+        proposals = islice(proposals, REPAIRS_BEFORE_MODEL if convicted else 0)
+    return prover.prove(proposals)
 
 
 def unanswered(case: Case, question: Unanswerable, localization: Localization, suspects: list[Suspect]) -> Solution:

@@ -11,6 +11,7 @@ from backstory.agent.scripted import Settings
 from backstory.errors import ExitCode
 from fixing import CHECK as BROKEN_CHECK
 from fixing import asked, broken, quiet, state_of
+from repos import Repo
 from talking import (
     ASKS,
     CHECK,
@@ -243,3 +244,16 @@ def test_no_call_is_made_that_the_budget_cannot_hold(repo, tmp_path):
         outcome = fix(request, report=quiet, open_model=open_model)
     assert (outcome.exit_code, len(exchanges)) == (ExitCode.LIMIT, 1)
     assert [run.ended for run in outcome.solution.agents.runs] == ["done", "limit"]
+
+
+def test_with_a_model_in_reserve_a_search_without_a_pass_is_given_up(tmp_path):
+    """Where nothing older passes, a few trials are enough and no repair of a mere suspect is tried; without a model all of history is asked."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Sum prices", {"prices.py": PRICES})
+    for number in range(40):
+        repo.commit(f"Step {number}", {"prices.py": f"{PRICES}\n\nSTEP = {number}\n"})
+    repo.commit("Ask for the mean of nothing", {"test_mean.py": ASKS})
+    outcome = attempted(repo.root, tmp_path / "home", roles([FOUND], SOLVED))
+    assert outcome.exit_code == ExitCode.VERIFIED
+    assert len(outcome.solution.tested) <= 5
+    assert [tried.kind for tried in outcome.solution.tried] == ["model"]

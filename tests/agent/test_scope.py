@@ -131,3 +131,14 @@ def test_a_budget_that_ends_in_the_middle_is_no_proof(repo, graph, tmp_path):
     for steps in (1, 2, 3):
         verdict = judged(graph, repo, tmp_path / str(steps), tree, "other/test_far.py", "tests/test_mean.py", budget=Budget(steps=steps))
         assert not verdict.holds, steps
+
+
+def test_the_checks_own_files_may_hold_nothing(tmp_path):
+    """A check all of whose tests fail at the base has nothing to keep; another file of which none passes is no proof."""
+    repo, path = Repo(tmp_path / "repo"), RepoPath("tests/test_new.py")
+    repo.commit("Open", {"shop.py": SHOP, path: "def test_new():\n    assert False\n"})
+    with graph_of(repo.root, tmp_path) as graph, judge_of(graph, repo.root, tmp_path) as judge:
+        assert Scope(judge, timeout_s=60).verdict(graph.at, (path,), clean=True).reason == "they give no result at the base"
+        judge.add_overlay({path: graph.text(path)})
+        verdict = Scope(judge, timeout_s=60).verdict(graph.at, (path,), clean=True)
+        assert (verdict.holds, verdict.files, verdict.held) == (True, (), 0)
