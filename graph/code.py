@@ -218,13 +218,13 @@ class CodeView:
     def files_with(self, word: str, *, part: bool = False) -> npt.NDArray[np.bool_]:
         """Return for each of `files()` whether it holds a search word, or with `part` any word that contains it."""
         table = self.word_table
-        numbers = [number for number, known in enumerate(table.vocabulary) if (word in known if part else word == known)]
-        nodes = np.searchsorted(table.starts, np.flatnonzero(np.isin(table.words, numbers)), side="right") - 1
-        files = len(self._snapshot.paths)
-        holding = np.zeros(files, dtype=bool)
-        holding[nodes[nodes < files]] = True
-        inside = np.asarray(self._file_of_row, dtype=np.int64)[nodes[nodes >= files] - files]
-        holding[inside] = True
+        if part:
+            numbers = [number for number, known in enumerate(table.vocabulary) if word in known]
+        else:
+            numbers = [table.numbers[word]] if word in table.numbers else []
+        holding = np.zeros(len(self._snapshot.paths), dtype=bool)
+        for number in numbers:
+            holding[self._file_of_node[table.holders(number)[0]]] = True
         return holding
 
     @cached_property
@@ -242,6 +242,10 @@ class CodeView:
     @cached_property
     def _nodes(self) -> dict[str, int]:
         return {node: number for number, node in enumerate(self.nodes)}
+
+    @cached_property
+    def _file_of_node(self) -> npt.NDArray[np.int64]:
+        return np.concatenate((np.arange(len(self._snapshot.paths)), np.asarray(self._file_of_row, dtype=np.int64)))
 
     @cached_property
     def _file_of_row(self) -> list[int]:

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast, get_args
 
 import numpy as np
@@ -59,6 +60,30 @@ class WordTable:
     starts: Numbers
     words: Numbers
     counts: Numbers
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The place of each word in the vocabulary."""
+        return {word: number for number, word in enumerate(self.vocabulary)}
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.float64]:
+        """How many words each node has, repeats counted."""
+        before = np.concatenate(([0.0], np.cumsum(self.counts, dtype=np.float64)))
+        return before[self.starts[1:]] - before[self.starts[:-1]]
+
+    def holders(self, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the nodes that hold a word of the vocabulary, in order, and how often each does."""
+        order, begins, nodes = self._by_word
+        places = order[begins[number] : begins[number + 1]]
+        return nodes[places], self.counts[places].astype(np.float64)
+
+    @cached_property
+    def _by_word(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The places of `words` sorted by word, where each word begins among them, and the node of each place."""
+        order = np.argsort(self.words, kind="stable")
+        begins = np.concatenate(([0], np.cumsum(np.bincount(self.words, minlength=len(self.vocabulary)))))
+        return order, begins, np.repeat(np.arange(len(self.starts) - 1), self.starts[1:] - self.starts[:-1])
 
     def row(self, first: int, end: int) -> dict[str, int]:
         """Return the summed counts of nodes `first` to `end` (exclusive)."""

@@ -86,18 +86,13 @@ def table_scores(table: WordTable, query: Words, *, k1: float = 1.5, b: float = 
 
     b: length counts less than for files, since long functions are asked for more often than their share of words says (docs/log.md).
     """
-    counts = table.counts.astype(float)
-    lengths = np.add.reduceat(np.append(counts, 0.0), table.starts[:-1]) if len(table.starts) > 1 else np.zeros(0)
-    lengths[table.starts[:-1] == table.starts[1:]] = 0.0  # reduceat gives an empty row the number that follows
+    lengths = table.lengths
     total = np.zeros(len(lengths))
     if not lengths.any():
         return total
     norm = k1 * (1 - b + b * lengths / lengths.mean())
-    numbers = {word: number for number, word in enumerate(table.vocabulary) if word in query}
-    for word in sorted(numbers):  # sorted: sums of floats depend on their order
-        where = np.flatnonzero(table.words == numbers[word])
-        nodes = np.searchsorted(table.starts, where, side="right") - 1
-        tf = counts[where]
+    for word in sorted(query.keys() & table.numbers.keys()):  # sorted: sums of floats depend on their order
+        nodes, tf = table.holders(table.numbers[word])
         idf = math.log1p((len(lengths) - len(nodes) + 0.5) / (len(nodes) + 0.5))
         total[nodes] += query[word] * idf * tf * (k1 + 1) / (tf + norm[nodes])
     return total

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from backstory.graph.code import cut_lines
 from backstory.graph.history import fixed_issues, issue_numbers
 from backstory.graph.types import Change, Commit, Hunk, Oid, RepoPath, Span
-from backstory.tools.page import label
+from backstory.tools.page import label, shown_id
 from backstory.tools.targets import short
 from backstory.tools.view import View
 
@@ -16,13 +16,13 @@ SYMBOLS_NAMED, TESTS_NAMED = 6, 2  # of those a change touched, in one file
 ISSUES_NAMED = 3  # besides those a subject names
 
 
-def commit_row(view: View, commit: Commit, *, size: str | None = None, notes: Sequence[str] = ()) -> str:
+def commit_row(view: View, commit: Commit, *, size: str | None = None) -> str:
     """Return a commit as a line: date, id, lines added and removed, subject, and in brackets what else is to be known.
 
-    size: of a part of it, "" for none; all it changed where it is None.
+    size: what it did to a part; None for all it changed.
     """
     lines = sizes(commit.changes) if size is None else size
-    flags = [*notes, *_flags(view, commit)]
+    flags = list(_flags(view, commit))
     parts = [
         f"{commit.when:%Y-%m-%d} {short(commit.oid)}",
         lines,
@@ -35,12 +35,7 @@ def commit_row(view: View, commit: Commit, *, size: str | None = None, notes: Se
 def sizes(changes: Sequence[Change]) -> str:
     """Return `+3 -1`, or nothing when the lines were not read."""
     hunks = [hunk for change in changes for hunk in change.hunks or ()]
-    return plus_minus(sum(hunk.new_count for hunk in hunks), sum(hunk.old_count for hunk in hunks)) if hunks else ""
-
-
-def plus_minus(added: int, removed: int) -> str:
-    """Return `+3 -1`."""
-    return f"+{added} -{removed}"
+    return f"+{sum(hunk.new_count for hunk in hunks)} -{sum(hunk.old_count for hunk in hunks)}" if hunks else ""
 
 
 def changes_today(view: View, oid: Oid) -> list[tuple[Change, RepoPath | None]]:
@@ -50,13 +45,13 @@ def changes_today(view: View, oid: Oid) -> list[tuple[Change, RepoPath | None]]:
 
 def change_row(view: View, change: Change, today: RepoPath | None) -> str:
     """Return what a commit did to a file as a line: its path then and today, lines, and the symbols it touched."""
-    said = [label(change.path)]
+    said = [shown_id(change.path)]
     if change.was is not None:
-        said.append(f"(was {label(change.was, 80)})")
+        said.append(f"(was {shown_id(change.was)})")
     elif change.status != "modified":
         said.append(f"({change.status})")
     if today != change.path and change.status != "deleted":
-        said.append(f"(now {label(today, 80)})" if today else "(gone since)")
+        said.append(f"(now {shown_id(today)})" if today else "(gone since)")
     said.append(sizes([change]))
     names = touched_symbols(view, change)
     row = " ".join(part for part in said if part)

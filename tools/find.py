@@ -14,7 +14,7 @@ import numpy as np
 from backstory.graph.types import Oid, RepoPath, Symbol, SymbolId
 from backstory.memory.bm25 import query_words, table_scores
 from backstory.tools.numbered import shown
-from backstory.tools.page import answer, label, refuse
+from backstory.tools.page import answer, counted, label, refuse, shown_id
 from backstory.tools.search import MAX_HITS, BadPattern, Hits, search_pattern, search_text
 from backstory.tools.targets import (
     File,
@@ -38,6 +38,13 @@ LIMIT = 20
 MAX_LIMIT = 500
 KINDS = ("symbol", "file", "text", "words")
 LINE_CHARS = 200  # of a line that holds the text; longer ones are cut around it
+_NOTHING = {
+    "": "nothing is called, holds or resembles",
+    "symbol": "no symbol is called",
+    "file": "no file is called",
+    "text": "no line holds",
+    "words": "nothing resembles",
+}
 OTHER_FILES = 8  # named with their counts when not all lines are shown
 _IDENTIFIER = re.compile(r"[\w.]+")
 _PATTERN_SIGNS = re.compile(r"[\\^$*+?{}\[\]|()]|\.\*")
@@ -84,7 +91,7 @@ def find(view: View, arguments: Arguments) -> Observation:
                 return found
     except BadPattern as error:
         return refuse(label(str(error), 300))
-    return search.nothing()
+    return search.nothing(kind)
 
 
 class _Search:
@@ -109,7 +116,7 @@ class _Search:
             case File():
                 return self._answer("exactly this file:", [file_row(self.view, target.path)])
             case Folder():
-                return self._answer("a folder; read it to see its parts:", [f"{label(target.path)}/"])
+                return self._answer("a folder; read it to see its parts:", [f"{shown_id(target.path)}/"])
             case Revision():
                 commit = self.view.graph.commit(target.oid)
                 return self._answer("a commit; history shows it:", [f"{short(target.oid)} {commit.when:%Y-%m-%d} {label(commit.subject)}"])
@@ -131,8 +138,7 @@ class _Search:
             how = f"named {label(alike[0])!r} (no {label(name)!r})" if alike else ""
         if not found:
             return None
-        count = f"{len(found)} symbols" if len(found) > 1 else "1 symbol"
-        return self._answer(f"{count} {how}:", [self._row(symbol) for symbol in found])
+        return self._answer(f"{counted(len(found), 'symbol')} {how}:", [self._row(symbol) for symbol in found])
 
     def files(self) -> Observation | None:
         """Answer with the files whose name or end of path it is, or that a glob names."""
@@ -145,18 +151,19 @@ class _Search:
                 found = [path for path in self.within if posixpath.splitext(posixpath.basename(path))[0] == asked]
         if not found:
             return None
-        count = f"{len(found)} files" if len(found) > 1 else "1 file"
-        return self._answer(f"{count} named so:", [file_row(self.view, path) for path in found])
+        return self._answer(f"{counted(len(found), 'file')} named so:", [file_row(self.view, path) for path in found])
 
     def text(self) -> Observation | None:
-        """Answer with the lines that hold the text; else whatever their case; else those the pattern matches."""
+        """Answer with the lines that hold the text; else those the pattern matches; else those that hold it but for case."""
         hits = search_text(self.view, self.query, self.within)
-        how = "hold the text"
-        if not hits and _PATTERN_SIGNS.search(self.query):
-            hits, how = search_pattern(self.view, self.query, self.within), "match the pattern"
-        if not hits:
-            hits, how = search_text(self.view, self.query, self.within, ignore_case=True), "hold the text but for case"
-        return self._lines(hits, how) if hits else None
+        if hits:
+            return self._lines(hits, "hold", "the text")
+        if _PATTERN_SIGNS.search(self.query):
+            hits = search_pattern(self.view, self.query, self.within)
+        if hits:
+            return self._lines(hits, "match", "the pattern")
+        hits = search_text(self.view, self.query, self.within, ignore_case=True)
+        return self._lines(hits, "hold", "the text but for case") if hits else None
 
     def words(self) -> Observation | None:
         """Answer with what resembles the words most: symbols, and files by what stands outside their symbols."""
@@ -175,19 +182,19 @@ class _Search:
                 rows.append(self._row(symbol) if symbol else file_row(self.view, path))
         if not rows:
             return None
-        head = ["nothing is called so and no line holds it; nearest by words (base text), best first:"]
+        head = ["nothing is called so and no line holds it; nearest by words of the base, best first:"]
         near = near_ids(self.view, self.query) if _IDENTIFIER.fullmatch(self.query.strip()) else []
         if near:
             head = ["nothing is called so; did you mean", *(f"  {row}" for row in near[:3]), "or, nearest by words:"]
         return answer(head, rows, more=lambda n: f"({n} more did not fit)")
 
-    def nothing(self) -> Observation:
+    def nothing(self, kind: str) -> Observation:
         """Say that no step found anything, and what is near."""
         near = near_ids(self.view, self.query)
-        where = " in that path" if self._narrowed else ""
+        said = f"{_NOTHING[kind]} {self._shown!r}{' in that path' if self._narrowed else ''}"
         if near:
-            return refuse(f"nothing{where} is called, holds or resembles {self._shown!r}; did you mean", candidates=near)
-        return refuse(f"nothing{where} is called, holds or resembles {self._shown!r}", hint="try fewer words, or another name for it")
+            return refuse(f"{said}; did you mean", candidates=near)
+        return refuse(said, hint="try fewer words, or another name for it")
 
     def _answer(self, head: str, rows: Sequence[str]) -> Observation:
         shown = rows[: self.limit]
@@ -195,7 +202,7 @@ class _Search:
         tail = [f"({left} more; narrow with path, or raise limit)"] if left else []
         return answer([head], shown, tail=tail, more=lambda n: f"({n} of these did not fit; narrow with path)")
 
-    def _lines(self, hits: Sequence[Hits], how: str) -> Observation:
+    def _lines(self, hits: Sequence[Hits], verb: str, what: str) -> Observation:
         """Return matching lines below the symbol they stand in, code before tests before the rest."""
         ordered = sorted(hits, key=lambda hit: (_place(self.view, hit.path), hit.path))
         total = sum(len(hit.lines) for hit in hits)
@@ -209,9 +216,10 @@ class _Search:
                         "\n".join([mark(self.view, hit.path, node), *(f"{number}|{_cut(line, self.query)}" for number, line in part)])
                     )
                     shown += len(part)
-        seen = {hit.path for hit in ordered if any(row.startswith(label(hit.path)) for row in rows)}
-        others = [f"{label(hit.path, 80)} ({len(hit.lines)})" for hit in ordered if hit.path not in seen]
-        many = f"{total}{'+' if total >= MAX_HITS else ''} line{'s' if total > 1 else ''} in {len(hits)} file{'s' if len(hits) > 1 else ''}"
+        seen = {hit.path for hit in ordered if any(row.startswith(shown_id(hit.path)) for row in rows)}
+        others = [f"{shown_id(hit.path)} ({len(hit.lines)})" for hit in ordered if hit.path not in seen]
+        many = f"{MAX_HITS} lines or more" if total >= MAX_HITS else counted(total, "line")
+        how = f"{verb if total > 1 else {'hold': 'holds', 'match': 'matches'}[verb]} {what}"
         tail = []
         if others:
             tail.append(
@@ -221,7 +229,8 @@ class _Search:
             )
         if shown < total:
             tail.append(f"({total - shown} lines not shown; narrow with path, or raise limit)")
-        return answer([f"{many} {how}:"], rows, tail=tail, more=lambda n: f"(some of these did not fit: {n} places; narrow with path)")
+        head = f"{many} in {counted(len(hits), 'file')} {how}:"
+        return answer([head], rows, tail=tail, more=lambda n: f"(some of these did not fit: {n} places; narrow with path)")
 
     def _issue(self, node: str) -> Observation | None:
         edges = [edge for edge in self.view.graph.mentions() if edge.dst == node]
@@ -239,8 +248,13 @@ class _Search:
 
 def file_row(view: View, path: RepoPath) -> str:
     """Return a file as a line of a list: path, how many symbols it defines."""
+    return f"{shown_id(path)}{defines(view, path)}{test_mark(view, path)}"
+
+
+def defines(view: View, path: RepoPath) -> str:
+    """Return how many symbols a file defines, for a list; nothing for none."""
     count = len(view.symbols(path))
-    return f"{label(path)}{f' {count} symbols' if count else ''}{test_mark(view, path)}"
+    return f" {counted(count, 'symbol')}" if count else ""
 
 
 def test_mark(view: View, path: RepoPath) -> str:
@@ -250,7 +264,7 @@ def test_mark(view: View, path: RepoPath) -> str:
 
 def mark(view: View, path: RepoPath, node: SymbolId | RepoPath) -> str:
     """Return a node as a heading, marked when it is a test."""
-    return f"{label(node)}{test_mark(view, path)}"
+    return f"{shown_id(node)}{test_mark(view, path)}"
 
 
 def _by_symbol(view: View, hit: Hits) -> list[tuple[SymbolId | RepoPath, list[tuple[int, bytes]]]]:

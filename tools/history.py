@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backstory.graph.follow import WHITE_SPACE, Step
+from backstory.graph.follow import Step
 from backstory.graph.repograph import History
+from backstory.graph.telling import said_of
 from backstory.graph.types import Change, Hunk, Oid, RepoPath, Span, Symbol
-from backstory.tools.commits import change_row, changes_today, commit_row, hunk_lines, plus_minus
+from backstory.tools.commits import change_row, changes_today, commit_row, hunk_lines
 from backstory.tools.diff import carried, diff
 from backstory.tools.lines import split_lines
 from backstory.tools.numbered import shown
-from backstory.tools.page import BODY_TOKENS, answer, label, refuse
+from backstory.tools.page import BODY_TOKENS, answer, counted, label, refuse, shown_id
 from backstory.tools.targets import File, Folder, IssueNumber, Lines, Revision, Target, find_commit, find_target, short, target_id
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, number_argument, text_argument
 from backstory.tools.view import View
@@ -64,17 +65,17 @@ def history(view: View, arguments: Arguments) -> Observation:
         case IssueNumber():
             return _issue(view, target.node, limit)
         case Folder():
-            return refuse(f"{label(target.path) or '.'} is a folder", hint="ask for the history of one of its files")
+            return refuse(f"{shown_id(target.path) or '.'} is a folder", hint="ask for the history of one of its files")
     if target.path not in view.graph.files():
-        return refuse(f"{label(target.path)} is new since the base", hint="it has no history yet")
+        return refuse(f"{shown_id(target.path)} is new since the base", hint="it has no history yet")
     past = past_of(view, target, limit + 1)
     if past is None:
-        return refuse(f"these lines of {label(target.path)} are new since the base", hint="they have no history yet")
+        return refuse(f"these lines of {shown_id(target.path)} are new since the base", hint="they have no history yet")
     return _steps(view, target, past, limit)
 
 
-def past_of(view: View, target: File | Symbol | Lines, newest: int) -> History | None:
-    """Return at least the newest steps of a place that is in the view, as the base tells them; None when the place is new since."""
+def past_of(view: View, target: File | Symbol | Lines, newest: int | None) -> History | None:
+    """Return at least the newest steps (None: all) of a place, as the base tells them; None when the place is new since."""
     match target:
         case File():
             return view.graph.history(target.path)
@@ -95,8 +96,9 @@ def base_span(view: View, path: RepoPath, span: Span) -> Span | None:
         return None
     now, then = split_lines(view.text(path) or b""), split_lines(view.graph.text(path))
     edits = diff(now, then)
-    first, last = carried(edits, span.first - 1) + 1, carried(edits, span.last - 1) + 1
-    return Span(first, max(first, min(last, len(then)))) if first <= len(then) else None
+    new = [range(edit.start, edit.stop) for edit in edits if edit.new_start == edit.new_stop]
+    old = [carried(edits, line) + 1 for line in range(span.first - 1, span.last) if not any(line in lines for lines in new)]
+    return Span(old[0], old[-1]) if old else None
 
 
 # --- lists of commits ----------------------------------------------------------------------------------------------------------------------
@@ -105,26 +107,20 @@ def base_span(view: View, path: RepoPath, span: Span) -> Span | None:
 def _steps(view: View, target: File | Symbol | Lines, past: History, limit: int) -> Observation:
     name = target_id(target)
     steps = past.steps
-    count = f"{len(steps)} changes" if past.is_whole else f"the newest {limit} changes"
-    since = f", the first {view.graph.message(steps[-1].commit).when:%Y-%m-%d}" if past.is_whole and steps else ""
-    rows = [
-        commit_row(view, view.graph.commit(step.commit), size=plus_minus(step.added, step.removed), notes=_step_notes(step))
-        for step in steps[:limit]
-    ]
-    left = len(steps) - limit
-    tail = [f"({left if past.is_whole else 'some'} older not shown; raise limit)"] if left > 0 else []
-    return answer([f"{label(name)}: {count}{since}"], rows, tail=tail, more=lambda n: f"({n} of these did not fit; lower limit)")
+    if isinstance(target, File) or len(steps) <= limit:  # what else is kept of a symbol's past depends on what was asked before
+        since = f", the first {view.graph.message(steps[-1].commit).when:%Y-%m-%d}" if steps else ""
+        head = f"{shown_id(name)}: {counted(len(steps), 'change')}{since}"
+        tail = [f"({len(steps) - limit} older not shown; raise limit)"] if len(steps) > limit else []
+    else:
+        head = f"{shown_id(name)}: the newest {counted(limit, 'change')}"
+        tail = ["(older ones not shown; raise limit)"]
+    rows = [commit_row(view, view.graph.commit(step.commit), size=_done(step)) for step in steps[:limit]]
+    return answer([head], rows, tail=tail, more=lambda n: f"({n} of these did not fit; lower limit)")
 
 
-def _step_notes(step: Step) -> list[str]:
-    match step.kind:
-        case "added":
-            return ["begins here"]
-        case "renamed" | "moved":
-            return [label(step.evidence, 100)]
-        case "removed":
-            return ["removed"]
-    return [step.evidence] if step.evidence == WHITE_SPACE else []
+def _done(step: Step) -> str:
+    """Return what a step did, in a few words; that it edited goes without saying."""
+    return label(said_of(step).removeprefix("edited").lstrip(", "), 100)
 
 
 def _issue(view: View, node: str, limit: int) -> Observation:
@@ -193,7 +189,7 @@ def show_diff(view: View, oid: Oid, target: Target | None) -> Observation:
         concerned = [(change, today) for change, today in changes if step is not None and change.path == step.path]
     if not concerned:
         rows = [change_row(view, change, today) for change, today in changes]
-        said = f"{short(oid)} did not change {label(place.path) or '.' if place else 'anything'}; it changed"
+        said = f"{short(oid)} did not change {shown_id(place.path) or '.' if place else 'anything'}; it changed"
         return refuse(said, candidates=rows, hint="name one of these as target, or pass whole=true")
     rows = []
     left_out = 0
@@ -204,7 +200,11 @@ def show_diff(view: View, oid: Oid, target: Target | None) -> Observation:
         left_out += len(parts) - len(wanted)
         rows.append(change_row(view, change, today))
         rows += ["\n".join(part.lines) for part in wanted]
-    tail = [f"({left_out} hunks of this file lie elsewhere; target={label(concerned[0][0].path, 80)!r} shows them)"] if left_out else []
+    tail = (
+        [f"({counted(left_out, 'hunk')} elsewhere in this file not shown; target={shown_id(concerned[0][0].path)!r} shows all)"]
+        if left_out
+        else []
+    )
     return answer(
         head, rows, tail=tail, more=lambda n: f"({n} hunks or files did not fit; name a file or symbol as target)", budget=BODY_TOKENS
     )
@@ -216,9 +216,15 @@ def _concerns(place: Folder | File | Symbol | Lines, change: Change, today: Repo
 
 
 def _step_at(view: View, place: Symbol | Lines, oid: Oid) -> Step | None:
-    """Return what a commit did to a place, when that is among its newest steps or all are kept."""
-    past = past_of(view, place, LIMIT + 1) if place.path in view.graph.files() else None
-    return next((step for step in past.steps if step.commit == oid), None) if past is not None else None
+    """Return what a commit did to a place, looking at its newest changes first; None when it did nothing to it."""
+    if place.path not in view.graph.files():
+        return None
+    for newest in (LIMIT + 1, None):
+        past = past_of(view, place, newest)
+        found = next((step for step in past.steps if step.commit == oid), None) if past is not None else None
+        if found is not None or past is None or past.is_whole:
+            return found
+    return None
 
 
 def _side(view: View, place: Symbol | Lines, step: Step | None, change: Change) -> _Side | None:

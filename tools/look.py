@@ -14,7 +14,7 @@ from backstory.tools.find import find_tool
 from backstory.tools.history import history_tool
 from backstory.tools.reading import read_tool
 from backstory.tools.similar import similar_tool
-from backstory.tools.tool import Arguments, Observation, Tool
+from backstory.tools.tool import Argument, Arguments, Observation, Tool
 from backstory.tools.view import View
 from backstory.tools.walk import walk_tool
 
@@ -27,6 +27,11 @@ def look_tools(view: View) -> tuple[Tool, ...]:
     return tuple(_one_at_a_time(make(view), view, lock) for make in (find_tool, walk_tool, read_tool, history_tool, similar_tool))
 
 
+def _writable(value: Argument) -> Argument:
+    """Return an argument without half surrogates, which JSON can hold and no file or id does."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
 def _one_at_a_time(tool: Tool, view: View, lock: threading.Lock) -> Tool:
     look: Callable[[Arguments], Observation] = tool.run
 
@@ -34,6 +39,6 @@ def _one_at_a_time(tool: Tool, view: View, lock: threading.Lock) -> Tool:
         with lock:
             started = time.perf_counter()
             view.refresh()
-            return replace(look(arguments), seconds=time.perf_counter() - started)
+            return replace(look({name: _writable(value) for name, value in arguments.items()}), seconds=time.perf_counter() - started)
 
     return replace(tool, run=run)

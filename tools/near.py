@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 COMPARED = 40  # of the names that share most trigrams, how many are compared letter by letter
-LEAST_RATIO = 0.6  # difflib's own idea of a close match
+LEAST_RATIO = 0.7  # a slip or two in a name of eight letters; difflib takes 0.6 for close, which lets a part of a long name in
 
 
 class NearNames:

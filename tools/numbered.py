@@ -55,12 +55,9 @@ def numbered(lines: Sequence[bytes], span: Span, *, line_chars: int = LINE_CHARS
 
 def shown(line: bytes) -> tuple[str, bool]:
     """Return a line as visible text of one line, and whether that is all it holds."""
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError:
-        return clean(line.decode("utf-8", "replace")).text.replace("\n", " "), False
-    visible = clean(text).text.replace("\n", " ")
-    return visible, visible == text
+    text = line.decode("utf-8", "replace")
+    visible = clean(text.rstrip("\r")).text.replace("\n", " ")
+    return visible, visible == text and (line.isascii() or text.encode() == line)
 
 
 def lines_and_notes(source: bytes) -> tuple[list[bytes], list[str]]:
@@ -75,9 +72,20 @@ def lines_and_notes(source: bytes) -> tuple[list[bytes], list[str]]:
         notes.append("lines end in CRLF")
     if end == b"":
         notes.append("LF and CRLF are mixed")
+    if not is_utf8(source):
+        notes.append("not UTF-8")
     if source and not source.endswith(b"\n"):
         notes.append("no newline at the end")
     return lines, notes
+
+
+def is_utf8(source: bytes) -> bool:
+    """Return whether bytes are text in UTF-8."""
+    try:
+        source.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _listed(numbers: Sequence[int]) -> str:

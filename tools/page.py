@@ -13,11 +13,22 @@ TOKEN_BYTES = 4
 ANSWER_TOKENS = 1200  # of a list: what a model reads before it asks again
 BODY_TOKENS = 3000  # of code or a diff: 250 to 350 lines
 LABEL_CHARS = 160  # of a subject, a signature or a name in a list
+ID_CHARS = 1000  # of a path or an id, which must be whole to be asked for again
+
+
+def shown_id(text: str) -> str:
+    """Return a path or an id for an answer: cleaned, on one line, whole unless it is absurd."""
+    return one_line(text, limit=ID_CHARS)
 
 
 def label(text: str, chars: int = LABEL_CHARS) -> str:
     """Return foreign text as part of a line: cleaned, white space folded, cut."""
     return one_line(text, limit=chars)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 file`, `2 files`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def answer(

@@ -7,19 +7,19 @@ outline of what is inside. Naming lines shows them. Whatever is shown is the tex
 import posixpath
 from collections.abc import Sequence
 
-from backstory.graph.parse import MAX_FILE_BYTES
 from backstory.graph.types import RepoPath, Span, Symbol
-from backstory.tools.find import test_mark
+from backstory.tools.find import defines, test_mark
 from backstory.tools.lines import is_binary
 from backstory.tools.numbered import LINE_CHARS, lines_and_notes, numbered
 from backstory.tools.outline import outline
-from backstory.tools.page import ANSWER_TOKENS, BODY_TOKENS, TOKEN_BYTES, answer, label, refuse, size
+from backstory.tools.page import ANSWER_TOKENS, BODY_TOKENS, TOKEN_BYTES, answer, counted, refuse, shown_id, size
 from backstory.tools.targets import Folder, IssueNumber, Lines, Revision, find_target, lines_of, short
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, text_argument
 from backstory.tools.view import View
 
 SMALL_FILE_TOKENS = 800  # a file up to this is shown whole: its outline would save little
 HEAD_LINES = 30  # of a symbol too long to be shown: its signature, documentation and first steps
+MAX_READ_BYTES = 16 << 20  # larger ones are data, and splitting them into lines takes memory and seconds
 FEW_LINES = 3  # asked for by number: shown even when they are very long
 SPARE_BYTES = 100  # of an outline's room, for its last line
 
@@ -61,7 +61,7 @@ def read(view: View, arguments: Arguments) -> Observation:
         span = _asked_span(lines, first, last)
         if span is None:
             return refuse(
-                f"{label(target.path)} has {len(lines)} lines; there are none from {first} to {last}", hint="ask for lines it has"
+                f"{shown_id(target.path)} has {len(lines)} lines; there are none from {first} to {last}", hint="ask for lines it has"
             )
         return _page_of_lines(view, target.path, source, span, whole=False)
     match target:
@@ -84,23 +84,25 @@ def read_folder(view: View, folder: str) -> Observation:
                 below.setdefault(name, []).append(path)
             else:
                 files.append(path)
-    rows = [f"{label(name)}/ {len(paths)} file{'s' if len(paths) > 1 else ''}" for name, paths in below.items()]
+    rows = [f"{shown_id(name)}/ {counted(len(paths), 'file')}" for name, paths in below.items()]
     rows += [_file_part(view, path) for path in files]
-    head = f"{label(prefix) or 'the repository'}: {len(below)} folders, {len(files)} files"
-    return answer([head], rows, more=lambda n: f"({n} parts not shown; find(query=a name or glob, path={label(prefix) or '.'!r}) narrows)")
+    head = f"{shown_id(prefix) or 'the repository'}: {counted(len(below), 'folder')}, {counted(len(files), 'file')}"
+    return answer(
+        [head], rows, more=lambda n: f"({n} parts not shown; find(query=a name or glob, path={shown_id(prefix) or '.'!r}) narrows)"
+    )
 
 
 def read_file(view: View, path: RepoPath, source: bytes) -> Observation:
     """Return a small file whole, a larger one as its outline; one without an outline from its beginning."""
     lines, _ = lines_and_notes(source)
     if not lines:
-        return answer([f"{label(path)}  empty"], [], more=str)
+        return answer([f"{shown_id(path)}  empty"], [], more=str)
     span = Span(1, len(lines))
     symbols = view.symbols(path)
     if len(source) <= SMALL_FILE_TOKENS * TOKEN_BYTES or not symbols:
         return _page_of_lines(view, path, source, span, whole=True)
     return _outlined(
-        _head(view, path, source, ""), symbols, f"read(target={label(path)!r}, first, last) shows lines; read(path:Name) a body"
+        _head(view, path, source, ""), symbols, f"read(target={shown_id(path)!r}, first, last) shows lines; read(path:Name) a body"
     )
 
 
@@ -122,7 +124,7 @@ def read_symbol(view: View, symbol: Symbol, source: bytes) -> Observation:
         span.first, min(span.last, span.first + HEAD_LINES - 1, *(one.span.first - 1 for one in inner[:1] if one.span.first > span.first))
     )
     shown = numbered(lines, begin)
-    rest = f"lines {begin.last + 1}-{span.last} not shown: read(target={label(symbol.path)!r}, first, last)"
+    rest = f"lines {begin.last + 1}-{span.last} not shown: read(target={shown_id(symbol.path)!r}, first, last)"
     if not inner:
         budget = BODY_TOKENS
         return _page_of_lines(view, symbol.path, source, span, whole=False, budget=budget, name=f":{symbol.qualname}")
@@ -148,7 +150,7 @@ def _page_of_lines(
 
     def more(left: int) -> str:
         at = span.last - left + 1
-        return f"(lines {at}-{span.last} not shown: read(target={label(path)!r}, first={at}, last={span.last}))"
+        return f"(lines {at}-{span.last} not shown: read(target={shown_id(path)!r}, first={at}, last={span.last}))"
 
     return answer([head], part.rows, tail=notes, more=more, budget=budget)
 
@@ -161,24 +163,23 @@ def _head(view: View, path: RepoPath, source: bytes, name: str, span: Span | Non
     skipped = view.graph.code.skipped().get(path)
     if skipped:
         said.append(f"not parsed: {skipped}")
-    return f"{label(path + name)}{test_mark(view, path)}  {', '.join(said)}"
+    return f"{shown_id(path + name)}{test_mark(view, path)}  {', '.join(said)}"
 
 
 def _file_part(view: View, path: RepoPath) -> str:
-    count = len(view.symbols(path))
-    return f"{label(posixpath.basename(path))}{f' {count} symbols' if count else ''}{' changed' if path in view.changed else ''}"
+    return f"{shown_id(posixpath.basename(path))}{defines(view, path)}{' changed' if path in view.changed else ''}"
 
 
 def _readable(view: View, path: RepoPath) -> bytes | Observation:
     """Return a file's bytes, or why they are not shown."""
     length = view.size(path)
     if length is None:
-        return refuse(f"there is no file {label(path)!r} now")
-    if length > MAX_FILE_BYTES:
-        return refuse(f"{label(path)} has {length} bytes: generated or data", hint="find(query, kind='text', path) does not read it either")
+        return refuse(f"there is no file {shown_id(path)!r} now")
+    if length > MAX_READ_BYTES:
+        return refuse(f"{shown_id(path)} has {length} bytes; files over {MAX_READ_BYTES} are not read")
     source = view.text(path) or b""
     if is_binary(source):
-        return refuse(f"{label(path)} is binary ({length} bytes)", hint="it cannot be shown as text")
+        return refuse(f"{shown_id(path)} is binary ({length} bytes)", hint="it cannot be shown as text")
     return source
 
 
@@ -186,6 +187,8 @@ def _asked_span(lines: Sequence[bytes], first: object, last: object) -> Span | N
     """Return the lines asked for, cut to the file; None when there are none."""
     begin = int(str(first)) if first is not None else 1
     end = int(str(last)) if last is not None else len(lines)
+    if first is not None and last is not None:
+        begin, end = min(begin, end), max(begin, end)
     begin, end = max(1, begin), min(len(lines), end)
     return Span(begin, end) if begin <= end else None
 

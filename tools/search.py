@@ -1,7 +1,8 @@
 """Lines that hold a text or match a pattern, in the files as they are now.
 
-A literal text is looked for only in files whose words say that it may stand there: the graph's word table knows every token of every parsed file. What
-is not parsed (documentation, data, other languages) is read. Patterns are matched by the `regex` library, which can be told to give up.
+Every file is read, once, for a view keeps what it read; on 25 MB of source a search then takes some thirty milliseconds. Only in a tree of very many
+files is a literal text looked for where the graph's word table says that it may stand, at the price that `may_hold` names. Patterns are matched by the
+`regex` library, which can be told to give up.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +14,14 @@ import regex
 from backstory.graph.languages import LANGUAGES
 from backstory.graph.parse import MAX_FILE_BYTES
 from backstory.graph.types import RepoPath
-from backstory.graph.words import MIN_WORD_CHARS, tokens
+from backstory.graph.words import MAX_WORD_CHARS, MIN_WORD_CHARS, tokens
 from backstory.tools.lines import is_binary
 from backstory.tools.view import View
 
 PATTERN_SECONDS = 5.0  # of matching one pattern over all files; ordinary ones take a tenth of a second on 25 MB
+MANY_FILES = 5_000  # over twice those of sympy: about what a view keeps
 MAX_HITS = 10_000  # lines counted; beyond it the question was too broad
-_KEYWORDS = frozenset().union(*(language.keywords for language in LANGUAGES))
+_KEYWORDS = frozenset(keyword.lower() for language in LANGUAGES for keyword in language.keywords)
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ class BadPattern(Exception):
 def search_text(view: View, text: str, paths: Sequence[RepoPath], *, ignore_case: bool = False) -> list[Hits]:
     """Return the lines that hold a literal text, by path. A text of several lines is found by its first line."""
     needle = text.encode("utf-8", "surrogateescape")
+    read = paths if len(paths) <= MANY_FILES else may_hold(view, text, paths)
     if ignore_case:
         pattern = regex.compile(regex.escape(needle, special_only=True), regex.IGNORECASE)
-        return _scan(view, _worth_reading(view, text, paths), lambda source: (match.start() for match in pattern.finditer(source)))
-    return _scan(view, _worth_reading(view, text, paths), lambda source: _occurrences(source, needle))
+        return _scan(view, read, lambda source: (match.start() for match in pattern.finditer(source)))
+    return _scan(view, read, lambda source: _occurrences(source, needle))
 
 
 def search_pattern(view: View, pattern: str, paths: Sequence[RepoPath]) -> list[Hits]:
@@ -99,11 +102,11 @@ def _occurrences(source: bytes, needle: bytes) -> Iterator[int]:
         at = source.find(needle, at + 1)
 
 
-def _worth_reading(view: View, text: str, paths: Sequence[RepoPath]) -> Sequence[RepoPath]:
-    """Leave out the files that are parsed and lack a word of the text.
+def may_hold(view: View, text: str, paths: Sequence[RepoPath]) -> Sequence[RepoPath]:
+    """Leave out the files that are parsed, unchanged, and lack a word of a text in any case.
 
-    The first and last token may be part of a longer one. Keywords and single letters are not in the table; nor are tokens over 64 characters, so that a
-    text inside of one of those alone is not found.
+    The first and last token may be part of a longer one. Keywords and single letters are not in the word table, and neither are tokens over
+    `MAX_WORD_CHARS`: a text that stands in such a token alone is missed.
     """
     code = view.graph.code
     parsed = code.files()
@@ -111,15 +114,11 @@ def _worth_reading(view: View, text: str, paths: Sequence[RepoPath]) -> Sequence
     holding = np.ones(len(parsed), dtype=bool)
     for place, token in enumerate(found):
         word = token.lower()
-        open_left = place == 0 and text.startswith(token)
-        open_right = place == len(found) - 1 and text.endswith(token)
-        if (
-            len(word) < MIN_WORD_CHARS
-            or ((open_left or open_right) and any(word in keyword for keyword in _KEYWORDS))
-            or token in _KEYWORDS
+        is_part = (place == 0 and text.startswith(token)) or (place == len(found) - 1 and text.endswith(token))
+        if not MIN_WORD_CHARS <= len(word) <= MAX_WORD_CHARS or any(
+            word in keyword if is_part else word == keyword for keyword in _KEYWORDS
         ):
             continue
-        holding &= code.files_with(word, part=open_left or open_right)
-    possible = {parsed[number] for number in np.flatnonzero(holding).tolist()} if not holding.all() else set(parsed)
-    known = set(parsed)
-    return [path for path in paths if path not in known or path in possible or path in view.changed]
+        holding &= code.files_with(word, part=is_part)
+    lacking = {path for path, holds in zip(parsed, holding.tolist(), strict=True) if not holds}
+    return [path for path in paths if path not in lacking or path in view.changed]

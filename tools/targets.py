@@ -5,6 +5,7 @@ is not the repository's, `::` as in test ids, `()`, the end of a path, a dotted 
 answered with both; only what the base can reach is ever found.
 """
 
+import os
 import posixpath
 import re
 from bisect import bisect_left
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from backstory.graph.origin import line_count
 from backstory.graph.types import Oid, RepoPath, Span, Symbol
 from backstory.tools.near import NearNames
-from backstory.tools.page import label, refuse
+from backstory.tools.page import label, refuse, shown_id
 from backstory.tools.tool import Observation
 from backstory.tools.view import View, last_name
 
 COMMIT_DIGITS = 10  # shown of a commit id; enough for the largest public repositories
 CANDIDATES = 8  # shown when a target is unclear
+SUBMODULE = 0o160000
 NEAR = 3  # names offered for a mistyped one
 MAX_WRITTEN = 1000  # characters of a target that are looked at
 
@@ -92,7 +94,10 @@ def _exact(view: View, asked: str) -> Target | None:
     symbol = view.symbol(asked)
     if symbol is not None:
         return symbol
-    return Folder(path) if is_folder(view, path) else None
+    if is_folder(view, path):
+        return Folder(path)
+    meant = view.odd_ids.get(asked)
+    return _exact(view, meant) if meant is not None and meant != asked else None
 
 
 def _of_history(view: View, asked: str) -> Target | Observation | None:
@@ -117,7 +122,7 @@ def _lines(view: View, asked: str) -> Target | Observation | None:
     count = line_count(view.text(files[0]) or b"")
     first, last = int(match[2]), int(match[3] or match[2])
     if not 1 <= first <= count:
-        return refuse(f"{label(files[0])} has {count} lines, so there is no line {first}", hint="ask for lines it has")
+        return refuse(f"{shown_id(files[0])} has {count} lines, so there is no line {first}", hint="ask for lines it has")
     return Lines(files[0], Span(first, min(max(first, last), count)))
 
 
@@ -134,15 +139,15 @@ def _in_file(view: View, asked: str) -> Target | Observation | None:
     for matching in (
         [symbol for symbol in symbols if symbol.qualname == name],
         [symbol for symbol in symbols if symbol.qualname.endswith("." + name)],
-        [symbol for symbol in symbols if last_name(symbol) == name.rpartition(".")[2]],
     ):
         if matching:
             return matching[0] if len(matching) == 1 else _several(asked, matching)
-    near = NearNames(symbol.qualname for symbol in symbols).nearest(name, NEAR)
+    same_name = [symbol.qualname for symbol in symbols if last_name(symbol) == name.rpartition(".")[2]]
+    near = same_name[:CANDIDATES] or NearNames(symbol.qualname for symbol in symbols).nearest(name, NEAR)
     outline = [f"{symbol.qualname} {symbol.span.first}" for symbol in symbols if "." not in symbol.qualname]
-    rows = [f"{label(files[0])}:{label(one)}" for one in near or outline[:CANDIDATES]]
+    rows = [f"{shown_id(files[0])}:{label(one)}" for one in near or outline[:CANDIDATES]]
     what = "did you mean" if near else "it defines" if rows else "nothing is defined there"
-    return refuse(f"{label(files[0])} defines no {label(name)!r}; {what}", candidates=rows)
+    return refuse(f"{shown_id(files[0])} defines no {label(name)!r}; {what}", candidates=rows)
 
 
 def _by_path_end(view: View, asked: str) -> Target | Observation | None:
@@ -164,16 +169,33 @@ def _by_name(view: View, asked: str) -> Target | Observation | None:
 
 
 def _several(asked: str, found: Sequence[Symbol | RepoPath]) -> Observation:
-    rows = [symbol_row(one) if isinstance(one, Symbol) else label(one) for one in found[:CANDIDATES]]
+    rows = [symbol_row(one) if isinstance(one, Symbol) else shown_id(one) for one in found[:CANDIDATES]]
     left = f"; {len(found) - CANDIDATES} more not shown" if len(found) > CANDIDATES else ""
     return refuse(f"{label(asked)!r} can mean {len(found)} things; name one of them{left}", candidates=rows)
 
 
 def _unknown(view: View, asked: str) -> Observation:
+    special = _not_a_file(view, tidy_path(asked))
+    if special:
+        return refuse(special)
     near = near_ids(view, asked)
     if near:
         return refuse(f"there is no {label(asked)!r}; did you mean", candidates=near)
     return refuse(f"there is no {label(asked)!r}", hint="find(query) searches names and text")
+
+
+def _not_a_file(view: View, path: str) -> str:
+    """Return what stands at a path instead of a file of now, "" when nothing does."""
+    if not path or "\0" in path:
+        return ""
+    if path in view.graph.files():
+        return f"{shown_id(path)} was deleted since the base"
+    entry = view.graph.mirror.entry_at(view.graph.at, RepoPath(path))
+    if entry is None:
+        return ""
+    if entry.mode == SUBMODULE:
+        return f"{shown_id(path)} is a submodule, which is not entered"
+    return f"{shown_id(path)} is a link to {shown_id(os.fsdecode(view.graph.mirror.read_blob(entry.blob)))}; name its target"
 
 
 # --- parts the tools share ------------------------------------------------------------------------------------------------------------------
@@ -280,13 +302,13 @@ def near_ids(view: View, asked: str) -> list[str]:
             bases.setdefault(posixpath.basename(path), []).append(path)
         files = NearNames(bases).nearest(posixpath.basename(name), NEAR)
         if files:
-            return [label(path) for base in files for path in bases[base]][:CANDIDATES]
+            return [shown_id(path) for base in files for path in bases[base]][:CANDIDATES]
     return [symbol_row(symbol) for near in view.near(stem, NEAR) for symbol in view.named(near)][:CANDIDATES]
 
 
 def symbol_row(symbol: Symbol) -> str:
     """Return a symbol as a line of a list: id, lines, signature."""
-    return f"{label(symbol.id)} {lines_of(symbol.span)} {label(symbol.signature, 100)}"
+    return f"{shown_id(symbol.id)} {lines_of(symbol.span)} {label(symbol.signature, 100)}"
 
 
 def lines_of(span: Span) -> str:

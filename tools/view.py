@@ -15,6 +15,7 @@ from backstory.graph.parse import parse_definitions
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Edge, Oid, RepoPath, Symbol, SymbolId
 from backstory.tools.near import NearNames
+from backstory.tools.page import shown_id
 
 KEPT_TEXT_BYTES = 64 << 20  # of files read once and kept: all of most repositories, a sixth of the memory of a small machine at most
 NOT_STORED = Oid("")
@@ -156,6 +157,15 @@ class View:
         if known is None or known.source != source:
             known = self._outlines[path] = _outline(path, source)
         return known
+
+    @cached_property
+    def odd_ids(self) -> Mapping[str, str]:
+        """Paths and symbol ids of the base that cannot be shown as they are, by what is shown instead; the first of several."""
+        found: dict[str, str] = {}
+        for one in [*self._base_paths, *self.graph.code.nodes]:
+            if not (one.isascii() and one.isprintable()) or "  " in one:
+                found.setdefault(shown_id(one), one)
+        return found
 
     @cached_property
     def commit_ids(self) -> Sequence[Oid]:

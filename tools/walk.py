@@ -6,13 +6,14 @@ how many more it has. A link that is not certain says how sure it is.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, SymbolId
 from backstory.tools.find import test_mark
-from backstory.tools.page import answer, label
+from backstory.tools.page import answer, label, shown_id
+from backstory.tools.spread import Branch, Link, spread
 from backstory.tools.targets import File, Folder, IssueNumber, Lines, Revision, find_target, lines_of, short
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, number_argument, text_argument
 from backstory.tools.view import View
@@ -27,6 +28,8 @@ SUBJECT_CHARS = 90
 STEPS = 30  # commits that a symbol is followed back through; history goes further
 
 Direction = Literal["uses", "used_by", "both"]
+
+IMPLIED: tuple[tuple[EdgeKind, EdgeKind], ...] = (("calls", "tests"), ("imports", "tests"), ("mentions", "fixed"))
 
 # What a branch says of the line above: (the line above is the source of the edge, it is the target).
 WORDS: Mapping[EdgeKind, tuple[str, str]] = {
@@ -76,26 +79,6 @@ def walk_tool(view: View) -> Tool:
     )
 
 
-@dataclass(frozen=True)
-class Link:
-    """A node beside another. says: how it is linked, surest first, as `WORDS`. weight: of the surest; note: why it is less than 1."""
-
-    node: str
-    says: tuple[str, ...]
-    weight: float
-    note: str
-
-
-@dataclass
-class Branch:
-    """A node of the tree. links: all it has, where they were followed; shown: those that are branches of it."""
-
-    node: str
-    link: Link | None
-    links: Sequence[Link] = ()
-    shown: list["Branch"] = field(default_factory=list)
-
-
 def walk(view: View, arguments: Arguments) -> Observation:
     """Answer one call."""
     target = find_target(view, text_argument(arguments, "start"))
@@ -104,7 +87,7 @@ def walk(view: View, arguments: Arguments) -> Observation:
             return target
         case Folder():
             return answer(
-                [f"{label(target.path) or '.'} is a folder, which has no links; walk from one of its files"], [], more=str, ok=False
+                [f"{shown_id(target.path) or '.'} is a folder, which has no links; walk from one of its files"], [], more=str, ok=False
             )
         case File() | Lines():
             node = str(target.path)
@@ -122,7 +105,7 @@ def walk(view: View, arguments: Arguments) -> Observation:
     direction: Direction = {"uses": "uses", "used_by": "used_by"}.get(text_argument(arguments, "direction"), "both")  # type: ignore[assignment]
     depth = number_argument(arguments, "depth", least=1, most=MAX_DEPTH) or 1
     limit = number_argument(arguments, "limit", least=1, most=MAX_LIMIT) or LIMIT
-    root = reach(view, node, kinds, direction, depth=depth, limit=limit)
+    root = spread(node, lambda one: links_of(view, one, kinds, direction, is_start=one == node), depth=depth, limit=limit)
     return _tree(view, root, kinds)
 
 
@@ -134,63 +117,13 @@ def default_kinds(view: View, node: str) -> tuple[EdgeKind, ...]:
     return CODE if symbol is not None or node in view else TIME
 
 
-def reach(view: View, start: str, kinds: Sequence[EdgeKind], direction: Direction, *, depth: int, limit: int) -> Branch:
-    """Return the tree of what lies within `depth` links of `start`: each node once, at its least distance, at most `limit` besides the start.
+def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direction, *, is_start: bool = True) -> Sequence[Link]:
+    """Return what a node is linked to, by the kinds in order and each way of one.
 
-    With room for all these are the nodes of a plain breadth-first search. Without, each distance gets an equal part of the room, what one does not
-    need goes to the next, and what is left at the end to the nearest; within a distance each node above gets an equal share.
+    Then surest first, code before tests, by id; definitions by position, commits newest first. is_start: whether a symbol's past is worth following.
     """
-    known: dict[str, Sequence[Link]] = {}
-
-    def links(node: str) -> Sequence[Link]:
-        if node not in known:
-            known[node] = links_of(view, node, kinds, direction)
-        return known[node]
-
-    rooms = [limit // depth] * depth
-    rooms[0] += limit - sum(rooms)
-    while True:
-        root, full, left = _grown(start, links, rooms)
-        if not left or full is None:
-            return root
-        rooms[full] += left
-        for distance in range(depth - 1, full, -1):  # what the farther ones have no use for
-            taken = min(left, rooms[distance])
-            rooms[distance] -= taken
-            left -= taken
-
-
-def _grown(start: str, links: Callable[[str], Sequence[Link]], rooms: Sequence[int]) -> tuple[Branch, int | None, int]:
-    """Return a tree with room for so many nodes at each distance, the first distance that wanted more (None: none did), and the room left."""
-    root = Branch(start, None)
-    seen = {start}
-    level = [root]
-    full: int | None = None
-    room = 0
-    for distance, more in enumerate(rooms):
-        room += more
-        for branch in level:
-            branch.links = links(branch.node)
-        for again in (False, True):  # first an equal share for each, then what others left
-            for place, branch in enumerate(level):
-                fresh = [link for link in branch.links if link.node not in seen]
-                taken = _share(fresh, room if again else -(-room // (len(level) - place)))
-                room -= len(taken)
-                seen.update(link.node for link in taken)
-                branch.shown += [Branch(link.node, link) for link in taken]
-        for branch in level:
-            places = {link.node: place for place, link in enumerate(branch.links)}
-            branch.shown.sort(key=lambda below: places[below.node])
-        if full is None and any(link.node not in seen for branch in level for link in branch.links):
-            full = distance
-        level = [below for branch in level for below in branch.shown]
-    return root, full, room
-
-
-def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direction) -> Sequence[Link]:
-    """Return what a node is linked to, by the kinds in order and each way of one, then surest first, code before tests, then by id; the newest commits first."""
     found: dict[str, list[tuple[int, Edge, str]]] = {}
-    for order, edge in enumerate(_edges_at(view, node, kinds)):
+    for order, edge in enumerate(_edges_at(view, node, kinds, is_start=is_start)):
         is_source = edge.src == node
         if edge.kind in CODE and ((direction == "uses" and not is_source) or (direction == "used_by" and is_source)):
             continue
@@ -205,32 +138,31 @@ def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direct
         best = max(edges, key=lambda row: (row[1].weight, -row[0]))
         kind = min(kinds.index(edge.kind) for _, edge, _ in edges)
         in_time = kinds[kind] in TIME
-        order = min(order for order, _, _ in edges) if in_time else 0
+        order = min(order for order, _, _ in edges) if in_time else _position(view, other) if kinds[kind] == "contains" else 0
         inward = all(edge.dst == node for _, edge, _ in edges)
-        key = (kind, inward, 0.0 if in_time else -best[1].weight, _is_test(view, other), order, other)
+        key = (kind, inward, 0.0 if in_time or kinds[kind] == "contains" else -best[1].weight, _is_test(view, other), order, other)
         rows.append((key, Link(other, tuple(dict.fromkeys(says for _, _, says in edges)), best[1].weight, _note(best[1]))))
     return [link for _, link in sorted(rows, key=lambda row: row[0])]
 
 
-def _edges_at(view: View, node: str, kinds: Sequence[EdgeKind]) -> Iterator[Edge]:
-    """Yield the edges at a node; those of a symbol to its past are followed now, and what changes with it is known of its file."""
+def _edges_at(view: View, node: str, kinds: Sequence[EdgeKind], *, is_start: bool) -> Iterator[Edge]:
+    """Yield the edges at a node; the past of the symbol the walk starts at is followed now, and what changes with it is known of its file."""
     yield from view.graph.edges_at(node, kinds)
     symbol = view.graph.code.symbol(SymbolId(node))
-    if symbol is None:
+    if symbol is None or not is_start:
         return
     if "touched" in kinds:
-        yield from (
-            Edge("touched", step.commit, node, evidence=step.evidence) for step in view.graph.history(symbol.id, newest=STEPS).steps
-        )
+        steps = view.graph.history(symbol.id, newest=STEPS).steps[:STEPS]  # more of them may be kept, by chance
+        yield from (Edge("touched", step.commit, node, evidence=step.evidence) for step in steps)
     if "co_changed" in kinds:
         yield from (replace(edge, src=node) for edge in view.graph.co_changed(symbol.path))
 
 
 def _without_implied(edges: list[tuple[int, Edge, str]]) -> list[tuple[int, Edge, str]]:
-    """Leave out that a test calls or imports what it tests."""
-    if any(edge.kind == "tests" for _, edge, _ in edges):
-        return [row for row in edges if row[1].kind not in ("calls", "imports")]
-    return edges
+    """Leave out that a test calls or imports what it tests, and that a commit mentions what it fixes."""
+    kinds = {edge.kind for _, edge, _ in edges}
+    implied = {kind for kind, by in IMPLIED if by in kinds}
+    return [row for row in edges if row[1].kind not in implied]
 
 
 def _note(edge: Edge) -> str:
@@ -242,23 +174,8 @@ def _note(edge: Edge) -> str:
     return f"~{edge.weight:.2g} {edge.evidence if unsure or edge.kind != 'calls' else 'mentioned'}"
 
 
-def _share(links: Sequence[Link], room: int) -> list[Link]:
-    """Return `room` links, taken in turn from each way of being linked, in their order."""
-    if len(links) <= room:
-        return list(links)
-    lanes: dict[str, list[Link]] = {}
-    for link in links:
-        lanes.setdefault(link.says[0], []).append(link)
-    taken: set[str] = set()
-    for rank in range(room):
-        for lane in lanes.values():
-            if rank < len(lane) and len(taken) < room:
-                taken.add(lane[rank].node)
-    return [link for link in links if link.node in taken]
-
-
 def _tree(view: View, root: Branch, kinds: Sequence[EdgeKind]) -> Observation:
-    shown = {branch.node for branch in _all(root)}
+    shown = {branch.node for branch in root.all()}
     rows = list(_rows(view, root, shown, 0))
     if not root.links:
         others = [kind for kind in (CODE if kinds[0] in CODE else TIME) if kind not in kinds]
@@ -266,10 +183,10 @@ def _tree(view: View, root: Branch, kinds: Sequence[EdgeKind]) -> Observation:
         return answer([node_row(view, root.node), said], [], more=str)
     tail = []
     changed = sorted({path for path in view.changed if any(node == path or node.startswith(f"{path}:") for node in shown)})
-    if any(branch.link and branch.link.note.startswith("~") for branch in _all(root)):
+    if any(branch.link and branch.link.note.startswith("~") for branch in root.all()):
         tail.append("(~: how sure, of 1)")
     if changed:
-        tail.append(f"(links are those of the base; changed since: {', '.join(label(path, 60) for path in changed[:5])})")
+        tail.append(f"(links are those of the base; changed since: {', '.join(shown_id(path) for path in changed[:5])})")
     return answer(
         [node_row(view, root.node)], rows, tail=tail, more=lambda n: f"({n} lines did not fit; choose kinds, or walk from a node)"
     )
@@ -287,14 +204,6 @@ def _rows(view: View, branch: Branch, shown: set[str], depth: int) -> Iterable[s
         yield f"{indent}… {hidden.total()} more: {', '.join(f'{says} {count}' for says, count in hidden.items())}"
 
 
-def _all(branch: Branch) -> Iterable[Branch]:
-    waiting = [branch]
-    while waiting:
-        one = waiting.pop()
-        yield one
-        waiting += one.shown
-
-
 def node_row(view: View, node: str) -> str:
     """Return a node as part of a line: its id, then what tells it from others."""
     if node in view.graph:
@@ -302,8 +211,13 @@ def node_row(view: View, node: str) -> str:
         return f"{short(commit.oid)} {commit.when:%Y-%m-%d} {label(commit.subject, SUBJECT_CHARS)}"
     symbol = view.symbol(node)
     if symbol is not None:
-        return f"{label(symbol.id)} {lines_of(symbol.span)}{test_mark(view, symbol.path)}"
-    return f"{label(node)}{test_mark(view, RepoPath(node)) if node in view else ''}"
+        return f"{shown_id(symbol.id)} {lines_of(symbol.span)}{test_mark(view, symbol.path)}"
+    return f"{shown_id(node)}{test_mark(view, RepoPath(node)) if node in view else ''}"
+
+
+def _position(view: View, node: str) -> int:
+    symbol = view.symbol(node)
+    return symbol.span.first if symbol is not None else 0
 
 
 def _is_test(view: View, node: str) -> bool:
