@@ -1,9 +1,8 @@
 """Commits and what they changed, as lines of a list."""
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from backstory.graph.code import cut_lines
 from backstory.graph.history import fixed_issues, issue_numbers
 from backstory.graph.types import Change, Commit, Hunk, Oid, RepoPath, Span
 from backstory.tools.page import label, shown_id
@@ -38,13 +37,27 @@ def sizes(changes: Sequence[Change]) -> str:
     return f"+{sum(hunk.new_count for hunk in hunks)} -{sum(hunk.old_count for hunk in hunks)}" if hunks else ""
 
 
-def changes_today(view: View, oid: Oid) -> list[tuple[Change, RepoPath | None]]:
-    """Return what a commit changed, each change with the file it is in at the base, None for one gone since."""
-    return list(zip(view.graph.commit(oid).changes, view.graph.changed_paths(oid), strict=True))
+@dataclass(frozen=True)
+class FileChange:
+    """What a commit did to one file. today: where it is at the base, None when it is gone. symbols: qualified names of those touched."""
+
+    change: Change
+    today: RepoPath | None
+    symbols: tuple[str, ...]
 
 
-def change_row(view: View, change: Change, today: RepoPath | None) -> str:
+def file_changes(view: View, oid: Oid) -> list[FileChange]:
+    """Return what a commit changed, in git's order."""
+    touched = view.graph.symbols_touched([oid])[oid]
+    return [
+        FileChange(change, today, tuple(symbol.qualname for symbol in touched if symbol.path in (change.path, change.was)))
+        for change, today in zip(view.graph.commit(oid).changes, view.graph.changed_paths(oid), strict=True)
+    ]
+
+
+def change_row(view: View, file: FileChange) -> str:
     """Return what a commit did to a file as a line: its path then and today, lines, and the symbols it touched."""
+    change, today = file.change, file.today
     said = [shown_id(change.path)]
     if change.was is not None:
         said.append(f"(was {shown_id(change.was)})")
@@ -53,30 +66,13 @@ def change_row(view: View, change: Change, today: RepoPath | None) -> str:
     if today != change.path and change.status != "deleted":
         said.append(f"(now {shown_id(today)})" if today else "(gone since)")
     said.append(sizes([change]))
-    names = touched_symbols(view, change)
+    names = file.symbols
     row = " ".join(part for part in said if part)
     if not names:
         return row
     most = TESTS_NAMED if view.is_test(change.path) else SYMBOLS_NAMED
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{row}: {', '.join(label(name, NAME_CHARS) for name in names[:most])}{more}"
-
-
-def touched_symbols(view: View, change: Change) -> Sequence[str]:
-    """Return the qualified names of the innermost symbols that a change touched, in order of position: on its new side, or of a deletion the old."""
-    is_gone = change.blob is None
-    blob = change.was_blob if is_gone else change.blob
-    if blob is None or not change.hunks:
-        return []
-    rows = view.graph.defined_in(blob, change.path)
-    firsts, owners = cut_lines([row.span.first for row in rows], [row.span.last for row in rows])
-    names: dict[str, None] = {}
-    for hunk in change.hunks:
-        lines = hunk_lines(hunk, old=is_gone)
-        for piece in range(bisect_right(firsts, lines.first) - 1, bisect_right(firsts, lines.last)):
-            if owners[piece] >= 0:
-                names[rows[owners[piece]].qualname] = None
-    return list(names)
 
 
 def hunk_lines(hunk: Hunk, *, old: bool) -> Span:

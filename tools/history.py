@@ -12,7 +12,7 @@ from backstory.graph.follow import Step
 from backstory.graph.repograph import History
 from backstory.graph.telling import said_of
 from backstory.graph.types import Change, Hunk, Oid, RepoPath, Span, Symbol
-from backstory.tools.commits import change_row, changes_today, commit_row, hunk_lines
+from backstory.tools.commits import FileChange, change_row, commit_row, file_changes, hunk_lines
 from backstory.tools.diff import carried, diff
 from backstory.tools.lines import split_lines
 from backstory.tools.numbered import shown
@@ -146,7 +146,7 @@ def show_commit(view: View, oid: Oid) -> Observation:
     ]
     if len(body) > BODY_LINES:
         head.append(f"  … {len(body) - BODY_LINES} lines more")
-    rows = [change_row(view, change, today) for change, today in changes_today(view, oid)]
+    rows = [change_row(view, file) for file in file_changes(view, oid)]
     if commit.is_merge:
         rows = [A_MERGE + ": " + ", ".join(short(parent) for parent in commit.parents)]
     tail = [f"(history(target, commit={short(oid)!r}) shows its diff of a target, with whole=true all of it)"] if commit.changes else []
@@ -181,37 +181,35 @@ def show_diff(view: View, oid: Oid, target: Target | None) -> Observation:
     if commit.is_merge:
         return answer(head, [A_MERGE], more=str)
     place = None if isinstance(target, Revision | IssueNumber) else target
-    changes = changes_today(view, oid)
-    concerned = [(change, today) for change, today in changes if place is None or _concerns(place, change, today)]
+    files = file_changes(view, oid)
+    concerned = [file for file in files if place is None or _concerns(place, file)]
     step = None
-    if isinstance(place, Lines) or (isinstance(place, Symbol) and not any(_by_name(view, place, change) for change, _ in concerned)):
+    if isinstance(place, Lines) or (isinstance(place, Symbol) and not any(_by_name(view, place, file.change) for file in concerned)):
         step = _step_at(view, place, oid)
-        concerned = [(change, today) for change, today in changes if step is not None and change.path == step.path]
+        concerned = [file for file in files if step is not None and file.change.path == step.path]
     if not concerned:
-        rows = [change_row(view, change, today) for change, today in changes]
-        said = f"{short(oid)} did not change {shown_id(place.path) or '.' if place else 'anything'}; it changed"
-        return refuse(said, candidates=rows, hint="name one of these as target, or pass whole=true")
+        said = f"{short(oid)} did not change {target_id(place) if place else 'anything'}; it changed"
+        return refuse(said, candidates=[change_row(view, file) for file in files], hint="name one of these as target, or pass whole=true")
     rows = []
     left_out = 0
-    for change, today in concerned:
-        parts = list(_parts(view.graph.diff(oid, [change.path])))
-        side = _side(view, place, step, change) if isinstance(place, Symbol | Lines) else None
+    for file in concerned:
+        parts = list(_parts(view.graph.diff(oid, [file.change.path])))
+        side = _side(view, place, step, file.change) if isinstance(place, Symbol | Lines) else None
         wanted = [part for part in parts if side is None or side.holds(part.place)]
         left_out += len(parts) - len(wanted)
-        rows.append(change_row(view, change, today))
-        rows += ["\n".join(part.lines) for part in wanted]
-    tail = (
-        [f"({counted(left_out, 'hunk')} elsewhere in this file not shown; target={shown_id(concerned[0][0].path)!r} shows all)"]
-        if left_out
-        else []
-    )
+        rows += [change_row(view, file), *("\n".join(part.lines) for part in wanted)]
+    elsewhere = f"({counted(left_out, 'hunk')} elsewhere in this file not shown; target={shown_id(concerned[0].change.path)!r} shows all)"
     return answer(
-        head, rows, tail=tail, more=lambda n: f"({n} hunks or files did not fit; name a file or symbol as target)", budget=BODY_TOKENS
+        head,
+        rows,
+        tail=[elsewhere] if left_out else [],
+        more=lambda n: f"({n} hunks or files did not fit; name a file or symbol as target)",
+        budget=BODY_TOKENS,
     )
 
 
-def _concerns(place: Folder | File | Symbol | Lines, change: Change, today: RepoPath | None) -> bool:
-    path = today or change.path
+def _concerns(place: Folder | File | Symbol | Lines, file: FileChange) -> bool:
+    path = file.today or file.change.path
     return not place.path or path.startswith(f"{place.path}/") if isinstance(place, Folder) else path == place.path
 
 

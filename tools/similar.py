@@ -1,7 +1,7 @@
 """`similar`: past changes whose messages resemble a text, and what they touched."""
 
 from backstory.memory.recall import recall
-from backstory.tools.commits import change_row, changes_today, commit_row
+from backstory.tools.commits import change_row, commit_row, file_changes
 from backstory.tools.page import answer, refuse
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool, number_argument, text_argument
 from backstory.tools.view import View
@@ -33,10 +33,10 @@ def similar(view: View, arguments: Arguments) -> Observation:
         return refuse("no past change shares a word with this text", hint="try the words of an error message, or a name")
     rows = []
     for past in found:
-        changes = sorted(changes_today(view, past.commit), key=lambda row: view.is_test(row[0].path))
+        files = sorted(file_changes(view, past.commit), key=lambda file: view.is_test(file.change.path))
         lines = [commit_row(view, view.graph.commit(past.commit))]
-        lines += [f"  {change_row(view, change, today)}" for change, today in changes[:FILES_NAMED]]
-        if len(changes) > FILES_NAMED:
-            lines.append(f"  … {len(changes) - FILES_NAMED} files more")
+        lines += [f"  {change_row(view, file)}" for file in files[:FILES_NAMED]]
+        if len(files) > FILES_NAMED:
+            lines.append(f"  … {len(files) - FILES_NAMED} files more")
         rows.append("\n".join(lines))
     return answer(["past changes that resemble it, most alike first:"], rows, more=lambda n: f"({n} changes did not fit; lower limit)")

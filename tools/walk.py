@@ -26,6 +26,7 @@ TIME: tuple[EdgeKind, ...] = ("touched", "co_changed", "introduced", "fixed", "r
 KINDS = (*CODE, *TIME)
 SUBJECT_CHARS = 90
 STEPS = 30  # commits that a symbol is followed back through; history goes further
+FILES = 5  # that change with a symbol's file, beside the symbols that change with it
 
 Direction = Literal["uses", "used_by", "both"]
 
@@ -146,16 +147,18 @@ def links_of(view: View, node: str, kinds: Sequence[EdgeKind], direction: Direct
 
 
 def _edges_at(view: View, node: str, kinds: Sequence[EdgeKind], *, is_start: bool) -> Iterator[Edge]:
-    """Yield the edges at a node; the past of the symbol the walk starts at is followed now, and what changes with it is known of its file."""
+    """Yield the edges at a node; the past of the symbol the walk starts at is followed now, as are the symbols and files that change with it."""
     yield from view.graph.edges_at(node, kinds)
     symbol = view.graph.code.symbol(SymbolId(node))
     if symbol is None or not is_start:
         return
-    if "touched" in kinds:
-        steps = view.graph.history(symbol.id, newest=STEPS).steps[:STEPS]  # more of them may be kept, by chance
+    past = view.graph.history(symbol.id, newest=STEPS) if "touched" in kinds or "co_changed" in kinds else None
+    if past is not None and "touched" in kinds:
+        steps = past.steps[:STEPS]  # more of them may be kept, by chance
         yield from (Edge("touched", step.commit, node, evidence=step.evidence) for step in steps)
-    if "co_changed" in kinds:
-        yield from (replace(edge, src=node) for edge in view.graph.co_changed(symbol.path))
+    if past is not None and "co_changed" in kinds:
+        yield from view.graph.symbols_moving_with(past)
+        yield from (replace(edge, src=node) for edge in view.graph.co_changed(symbol.path, FILES))
 
 
 def _without_implied(edges: list[tuple[int, Edge, str]]) -> list[tuple[int, Edge, str]]:

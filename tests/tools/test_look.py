@@ -179,9 +179,9 @@ def test_walk_goes_back_in_time(call, commits):
         f"  touched by {commits['rules']} 2023-11-15 Refuse long books\n"
         f"  touched by {commits['moved']} 2023-11-15 Move shelves into a package\n"
         f"  touched by {commits['born']} 2023-11-14 Make shelves (#1)\n"
-        "  changed with store/rules.py  together in 1 commits\n"
-        "  changed with store/__init__.py  together in 1 commits\n"
-        "  changed with README.md  together in 1 commits\n"
+        "  changed with store/rules.py  together in 1 commit\n"
+        "  changed with store/__init__.py  together in 1 commit\n"
+        "  changed with README.md  together in 1 commit\n"
         "  was called shelf.py"
     )
     assert call("walk", start=commits["rules"]).text == (
