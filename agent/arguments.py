@@ -15,6 +15,7 @@ The reader looks at each character a bounded number of times, so a reply of mega
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -29,7 +30,7 @@ _FENCE = re.compile(r"\A\s*```[\w+-]*[ \t]*\n(?P<body>.*?)\n?[ \t]*```\s*\Z", re
 _WORD = re.compile(r"[A-Za-z_$][\w$-]*")
 _NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])")
 _STRING_STOPS: Final = {quote: re.compile(r"[\\" + quote + "]") for quote in "\"'`"}
-_ESCAPE = re.compile(r"\\(?:u(?P<hex>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2})|(?P<char>[\s\S]))?")
+_ESCAPE = re.compile(r"\\(?:u(?P<hex>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|x(?P<byte>[0-9a-fA-F]{2})|(?P<char>[\s\S]))?")
 _PLAIN_ESCAPES: Final = {
     "n": "\n",
     "t": "\t",
@@ -49,6 +50,7 @@ _WORDS: Final[Mapping[str, Any]] = {
 # What follows the quote that ends a value: the end of the object (and of what holds it), or a comma and the next key.
 _NEXT_KEY = r"""(?:"[^"\\\n]{1,64}"|'[^'\\\n]{1,64}'|[A-Za-z_$][\w$-]{0,64})\s*[:=](?!=)"""  # no parameter's name is longer than 64
 _AFTER_VALUE = re.compile(r"\s*(?:,\s*(?:" + _NEXT_KEY + r"|[}\])]|\Z)|[}\])][\s}\]),;`]*(?:\Z|<|\[)|\Z|\n\s*" + _NEXT_KEY + ")")
+_AFTER_ARGUMENT = re.compile(r"\s*(?:,\s*(?:[A-Za-z_]\w{0,64}\s*=(?!=)|\))|\)|\Z)")
 _AFTER_ITEM = re.compile(r"""\s*(?:,\s*(?:["'\[{\d\]-]|[tfnTFN]\w+\s*[,\]])|\]|\Z)""")
 _AFTER_KEY = re.compile(r"\s*(?::|=(?!=))")
 
@@ -63,14 +65,14 @@ def read_object(text: str, *, whole: bool = True) -> Object | str:
     for _ in range(_ENCODED_TWICE):
         if not isinstance(value, str):
             break
-        inner = value.strip()
+        inner = _unfenced(value.strip())
         if not inner:
             return {} if whole else "they are empty"
         try:
             value = json.loads(inner, strict=False, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             try:
-                value = _Reader(_unfenced(inner), whole=whole).outermost()
+                value = _Reader(inner, whole=whole).outermost()
             except _Unreadable as error:
                 return str(error)
     if isinstance(value, list) and len(value) == 1:
@@ -80,8 +82,21 @@ def read_object(text: str, *, whole: bool = True) -> Object | str:
     return value if isinstance(value, dict) else f"they are {_KINDS.get(type(value), 'no object')}, not an object"
 
 
+def is_object(text: str) -> bool:
+    """Return whether `text` is a JSON object as it is."""
+    try:
+        return isinstance(json.loads(text, parse_constant=_refuse_constant), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def read_values(text: str, at: int, *, whole: bool = True) -> tuple[Object, int] | str:
     """Return the object (or Python's keyword arguments) that begins with the bracket at `at`, and the place behind it."""
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+        return value, end
+    except (ValueError, RecursionError):
+        pass
     try:
         reader = _Reader(text, whole=whole, at=at)
         value = reader.object(0)
@@ -99,6 +114,9 @@ class _Unreadable(Exception):
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are no JSON, whatever Python says
+
+
+_DECODER: Final = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
 
 
 def _unfenced(text: str) -> str:
@@ -120,13 +138,14 @@ class _Reader:
         if start < 0:
             raise _Unreadable(f"they are no object: {_excerpt(self.text, 0)}")
         self.at = start
-        value = self.value(0, in_list=False)
+        value = self.value(0, _AFTER_VALUE)
         self.space()
         if self.at < len(self.text) and self.text[self.at] in "{[\"':":
             raise _Unreadable(f"something follows the end of the object at character {self.at}: {_excerpt(self.text, self.at)}")
         return value
 
-    def value(self, depth: int, *, in_list: bool) -> Any:
+    def value(self, depth: int, after: re.Pattern[str]) -> Any:
+        """Read a value. after: what follows the quote that ends it, if it is a text."""
         if depth > _DEEPEST:
             raise _Unreadable(f"they are nested more than {_DEEPEST} levels deep")
         self.space()
@@ -136,7 +155,7 @@ class _Reader:
         if here == "[":
             return self.list(depth)
         if here in ('"', "'", "`") and here:
-            return self.string(_AFTER_ITEM if in_list else _AFTER_VALUE)
+            return self.string(after)
         number = _NUMBER.match(self.text, self.at)
         if number:
             self.at = number.end()
@@ -145,7 +164,7 @@ class _Reader:
         if word and word[0] in _WORDS:
             self.at = word.end()
             return _WORDS[word[0]]
-        if word and not in_list and _AFTER_VALUE.match(self.text, word.end()):
+        if word and after is not _AFTER_ITEM and after.match(self.text, word.end()):
             self.at = word.end()
             return word[0]  # a bare word: `{"mode": skeleton}`
         raise self.stopped("a value is missing or not quoted")
@@ -162,7 +181,7 @@ class _Reader:
             key = self.key()
             self.space()
             self.at += 1  # the colon, which `key` has seen
-            values[key] = self.value(depth + 1, in_list=False)
+            values[key] = self.value(depth + 1, _AFTER_VALUE if close == "}" else _AFTER_ARGUMENT)
             if close == ")" and self.text[self.at : self.at + 1] not in (",", ")", "") and not self.text[self.at].isspace():
                 raise self.stopped("a comma is missing")
 
@@ -173,7 +192,7 @@ class _Reader:
             self.skip(",")
             if self.ended("]"):
                 return values
-            values.append(self.value(depth + 1, in_list=True))
+            values.append(self.value(depth + 1, _AFTER_ITEM))
 
     def key(self) -> str:
         here = self.text[self.at]
@@ -256,10 +275,9 @@ def _number(text: str) -> int | float:
 
 def _escaped(found: re.Match[str]) -> str:
     """Return what an escape stands for; one that JSON does not know was meant as it is written."""
-    if found["hex"]:
-        return chr(int(found["hex"], 16))
-    if found["byte"]:
-        return chr(int(found["byte"], 16))
+    code = found["hex"] or found["long"] or found["byte"]
+    if code:
+        return chr(int(code, 16)) if int(code, 16) <= sys.maxunicode else found[0]
     return _PLAIN_ESCAPES.get(found["char"], found[0]) if found["char"] else found[0]
 
 

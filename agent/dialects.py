@@ -34,6 +34,12 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
+def _set_apart(value: Any) -> str:
+    """Return a value on lines of its own where it could not be told from one that was set apart so."""
+    text = _as_text(value)
+    return f"\n{text}\n" if text[:1] == text[-1:] == "\n" else text
+
+
 def _hermes(name: str, arguments: Object) -> str:
     return f"<tool_call>\n{_json({'name': name, 'arguments': dict(arguments)})}\n</tool_call>"
 
@@ -60,12 +66,12 @@ def _think(name: str, arguments: Object) -> str:
 
 
 def _glm(name: str, arguments: Object) -> str:
-    pairs = "".join(f"<arg_key>{key}</arg_key>\n<arg_value>{_as_text(value)}</arg_value>\n" for key, value in arguments.items())
+    pairs = "".join(f"<arg_key>{key}</arg_key>\n<arg_value>{_set_apart(value)}</arg_value>\n" for key, value in arguments.items())
     return f"<tool_call>{name}\n{pairs}</tool_call>"
 
 
 def _invoke(name: str, arguments: Object) -> str:
-    parameters = "".join(f'<parameter name="{escape(key)}">{_as_text(value)}</parameter>\n' for key, value in arguments.items())
+    parameters = "".join(f'<parameter name="{escape(key)}">{_set_apart(value)}</parameter>\n' for key, value in arguments.items())
     return f'<function_calls>\n<invoke name="{escape(name)}">\n{parameters}</invoke>\n</function_calls>'
 
 

@@ -149,7 +149,7 @@ class Conversation:
                 return self._end("overflow", "the prompt does not fit the model's window, also after it was compacted")
             self._compact()
             return None
-        said = read_calls(reply.message, self._schemas, cut=reply.stop == "length")
+        said = read_calls(reply.message, self._schemas, cut=reply.stop == "length", turn=len(self.messages))
         calls = [call for call in said.calls if isinstance(call, Call)]
         self.messages.append(said.message)
         if not said.calls:
@@ -163,7 +163,8 @@ class Conversation:
         stuck = self._watch.saw(self._as_turn(calls)) if calls else None
         if end is None and stuck is not None and stuck.stop:
             end = self._end("stuck", stuck.text)
-        self._append(said.calls, observations, [stuck, self._reminder(changed=self._toolbox.tree() != before)])
+        unread = Said(said.complaint) if said.complaint else None
+        self._append(said.calls, observations, [unread, stuck, self._reminder(changed=self._toolbox.tree() != before)])
         if end is None and self._is_full(reply):
             self._compact()
         return end

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from backstory.agent.arguments import read_object
+from backstory.agent.arguments import is_object, read_object
 from backstory.agent.messages import Message, Role, Stop, ToolCall, ToolSchema
 
 _ROLES: Final[Mapping[str, Role]] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -119,11 +119,8 @@ def _write_call(call: ToolCall, arguments: str) -> dict[str, Any]:
 
 def _valid(arguments: str) -> str:
     """Return `arguments` if they are a JSON object, else the object they were meant to be, else one that holds the text."""
-    try:
-        if isinstance(json.loads(arguments), dict):
-            return arguments
-    except (ValueError, RecursionError):
-        pass
+    if is_object(arguments):
+        return arguments
     meant = read_object(arguments)
     return json.dumps({"unreadable": arguments} if isinstance(meant, str) else meant, ensure_ascii=False)
 
