@@ -136,9 +136,7 @@ class TestAttempts:
     def test_the_first_that_is_proven_ends_the_others(self, repo, tmp_path):
         """Of two attempts the one that wanders is stopped when the other is proven, in the middle of a reply."""
         wandering = [call("find", query=f"thing {number}") for number in range(200)]
-        outcome = attempted(
-            repo.root, tmp_path / "home", roles([FOUND], SOLVED, [Answer(one, seconds=5) for one in wandering]), attempts=2
-        )
+        outcome = attempted(repo.root, tmp_path / "home", roles([FOUND], SOLVED, [Answer(one, seconds=5) for one in wandering]), attempts=2)
         assert outcome.exit_code == ExitCode.VERIFIED
         assert sorted(run.ended for run in outcome.solution.agents.runs) == ["done", "done", "superseded"]
         assert replay("last", state_dir=tmp_path / "home" / "state", report=quiet).same
