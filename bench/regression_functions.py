@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import regression_rows as rows
+from checkouts import file_at, git
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -18,8 +19,8 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def compare_functions(row: rows.Row, place: rows.Place) -> str:
     """`same`, `all of them and more`, `some` or `none` of the functions that the true fix changes are changed in the checkout."""
     mirror, checkout = place.mirror(row), place.checkout(row)
-    true = touched(row, rows.git(mirror, "diff", "--name-only", row.base, row.fix).split(), place, None)
-    patched = touched(row, rows.git(checkout, "diff", "--name-only", row.base).split(), place, checkout)
+    true = touched(row, git(mirror, "diff", "--name-only", row.base, row.fix).split(), place, None)
+    patched = touched(row, git(checkout, "diff", "--name-only", row.base).split(), place, checkout)
     if true == patched:
         return "same"
     if true <= patched:
@@ -32,8 +33,8 @@ def touched(row: rows.Row, paths: list[str], place: rows.Place, checkout: Path |
     found = set()
     for path in paths:
         if path.endswith(".py") and path not in row.files:
-            before = rows.file_at(place.mirror(row), row.base, path) or b""
-            after = (rows.file_at(place.mirror(row), row.fix, path) or b"") if checkout is None else (checkout / path).read_bytes()
+            before = file_at(place.mirror(row), row.base, path) or b""
+            after = (file_at(place.mirror(row), row.fix, path) or b"") if checkout is None else (checkout / path).read_bytes()
             found |= {(path, name) for name in differing(before, after)}
     return found
 

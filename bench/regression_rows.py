@@ -8,18 +8,14 @@ the project is installed editable. Nothing of Backstory is imported here.
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
-import subprocess
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from checkouts import bad, clone, file_at, git, make_environment, run_tests
+
 ROWS = Path(__file__).with_name("regressions.json")
-TESTS_TIMEOUT_S = 900.0  # a whole test file of the largest project takes about two minutes on two busy cores
-OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S.*)$")
 
 
 @dataclass(frozen=True)
@@ -93,68 +89,14 @@ def _row(item: Mapping[str, object]) -> Row:
     return Row(**values)  # type: ignore[arg-type]
 
 
-def git(directory: str | Path, *arguments: str, check: bool = True) -> str:
-    """Run git on a git directory or a checkout and return its output, stripped."""
-    where = ["--git-dir", str(directory)] if (Path(directory) / "HEAD").exists() else ["-C", str(directory)]
-    done = subprocess.run(["git", *where, *arguments], capture_output=True, text=True, check=False, errors="replace")
-    if check and done.returncode:
-        raise SystemExit(f"git {' '.join(arguments)} in {directory}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def file_at(mirror: str, commit: str, path: str) -> bytes | None:
-    """The bytes of `path` at `commit`, None where it is absent."""
-    done = subprocess.run(["git", "--git-dir", mirror, "show", f"{commit}:{path}"], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def interpreter(version: str) -> str:
-    """A Python of that version: pyenv's newest, else `pythonX.Y` on PATH."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = sorted(root.glob(f"{version}.*/bin/python"))
-    return str(found[-1]) if found else f"python{version}"
-
-
-def quiet_environment() -> dict[str, str]:
-    """The environment of a row's own commands: no other virtual environment, no bytecode.
-
-    Bytecode is keyed by modification time in whole seconds, and a bisection changes files faster than that.
-    """
-    names = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-    kept = {name: value for name, value in os.environ.items() if name in names or name.startswith("PIP_")}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", "PY_COLORS": "0", "NO_COLOR": "1"}
-
-
 def prepare(row: Row, recipe: Recipe, place: Place) -> None:
     """Build the checkout and its environment unless they are there; then set the checkout to its starting state."""
     checkout = place.checkout(row)
     if not (checkout / ".git").exists():
-        _clone(row, place)
-    marker = checkout / ".venv" / "installed"
-    if not marker.exists() or marker.read_text(encoding="utf-8") != recipe.text:
-        _install(checkout, recipe)
-        marker.write_text(recipe.text, encoding="utf-8")
+        clone(checkout, place.mirror(row), row.base)
+    installs = [f"python -m pip install -q {arguments}" for arguments in recipe.installs]
+    make_environment(checkout, recipe.python, installs, recipe=recipe.text)
     reset(row, place)
-
-
-def _clone(row: Row, place: Place) -> None:
-    """Make a clone that holds the base's ancestors and the tags among them, and nothing later."""
-    checkout, mirror = place.checkout(row), place.mirror(row)
-    checkout.mkdir(parents=True, exist_ok=True)
-    git(checkout, "init", "-q", "-b", "main")
-    names = git(mirror, "for-each-ref", "--merged", row.base, "--format=%(refname)", "refs/tags").split()
-    git(checkout, "fetch", "-q", "--no-tags", mirror, f"+{row.base}:refs/heads/main", *(f"{name}:{name}" for name in names), "-u")
-    git(checkout, "reset", "-q", "--hard", "main")
-    with (checkout / ".git" / "info" / "exclude").open("a", encoding="utf-8") as exclude:
-        exclude.write(".venv/\n")
-
-
-def _install(checkout: Path, recipe: Recipe) -> None:
-    """Make `.venv` in the checkout and install into it what the recipe says."""
-    subprocess.run([interpreter(recipe.python), "-m", "venv", "--clear", ".venv"], cwd=checkout, check=True)
-    for arguments in recipe.installs:
-        command = [".venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *shlex.split(arguments)]
-        subprocess.run(command, cwd=checkout, env=quiet_environment(), check=True)
 
 
 def reset(row: Row, place: Place) -> None:
@@ -174,56 +116,6 @@ def overlay(row: Row, place: Place) -> None:
             target = place.checkout(row) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-
-
-@dataclass(frozen=True)
-class TestRun:
-    """What one pytest run said."""
-
-    exit_code: int
-    outcomes: Mapping[str, str]
-    seconds: float
-    output: str
-
-
-def run_tests(checkout: Path, names: Sequence[str]) -> TestRun:
-    """Run pytest on files or test ids in the checkout's environment; 124 means that it ran past the limit."""
-    command = [".venv/bin/python", "-m", "pytest", "-q", "-rfEsxXp", "--tb=no", "-p", "no:cacheprovider", "--color=no", *names]
-    start = time.monotonic()
-    try:
-        done = subprocess.run(
-            command,
-            cwd=checkout,
-            env=activated(checkout),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TESTS_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return TestRun(124, {}, time.monotonic() - start, "")
-    return TestRun(done.returncode, _outcomes(done.stdout.splitlines()), time.monotonic() - start, done.stdout + done.stderr)
-
-
-def activated(checkout: Path) -> dict[str, str]:
-    environment = quiet_environment()
-    return {**environment, "PATH": f"{checkout / '.venv' / 'bin'}:{environment['PATH']}"}
-
-
-def _outcomes(lines: Iterable[str]) -> dict[str, str]:
-    """Outcomes by test id, from pytest's summary lines; a setup error counts over a pass."""
-    outcomes: dict[str, str] = {}
-    for line in lines:
-        match = OUTCOME.match(line)
-        if match and "::" in match[2]:
-            outcomes[match[2].split(" - ")[0]] = match[1]
-    return outcomes
-
-
-def bad(outcomes: Mapping[str, str]) -> list[str]:
-    """The ids that failed or broke, sorted."""
-    return sorted(name for name, outcome in outcomes.items() if outcome in ("FAILED", "ERROR"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import regression_rows as rows
+from checkouts import activated, git, run_tests
 
 SKIP = 125  # what `git bisect run` takes as "this commit cannot be tested"
 CHECK_TIMEOUT_S = 300.0
@@ -69,7 +70,7 @@ def measure(row: rows.Row, place: rows.Place) -> dict[str, object]:
         }
         return {**result, **(revert(row, place, found[0]) if len(found) == 1 else {"revert": "nothing to revert"})}
     finally:
-        rows.git(checkout, "bisect", "reset", check=False)
+        git(checkout, "bisect", "reset", check=False)
         rows.reset(row, place)
 
 
@@ -78,8 +79,8 @@ def clean(row: rows.Row, checkout: Path) -> None:
 
     Never `git clean`: what an editable install has written, such as a version file, is ignored today but was not in old trees.
     """
-    rows.git(checkout, "checkout", "-q", "-f", "HEAD", "--", ".")
-    tracked = rows.git(checkout, "ls-files", "--", *row.files).splitlines()
+    git(checkout, "checkout", "-q", "-f", "HEAD", "--", ".")
+    tracked = git(checkout, "ls-files", "--", *row.files).splitlines()
     for path in set(row.files) - set(tracked):
         (checkout / path).unlink(missing_ok=True)
 
@@ -95,9 +96,7 @@ def step(row: rows.Row, place: rows.Place) -> int:
     rows.overlay(row, place)
     command = [str(checkout / ".venv" / "bin" / "python"), *shlex.split(row.command)[1:]]
     try:
-        done = subprocess.run(
-            command, cwd=checkout, env=rows.activated(checkout), capture_output=True, timeout=CHECK_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(command, cwd=checkout, env=activated(checkout), capture_output=True, timeout=CHECK_TIMEOUT_S, check=False)
         # Python itself also exits with 1, when pytest cannot even be imported.
         ran = re.search(rb"\d (passed|failed|error)", done.stdout)
         code = done.returncode if done.returncode in (0, 1) and ran else SKIP
@@ -112,13 +111,13 @@ def step(row: rows.Row, place: rows.Place) -> int:
 def find_good(row: rows.Row, place: rows.Place) -> str | None:
     """The first commit at which the check passes: over the releases, newest first, then over the first parents."""
     checkout = place.checkout(row)
-    tags = rows.git(checkout, "for-each-ref", "--merged", row.base, "--format=%(refname:short)", "refs/tags").split()
+    tags = git(checkout, "for-each-ref", "--merged", row.base, "--format=%(refname:short)", "refs/tags").split()
     releases = [tag for tag in tags if re.search(r"\d$", tag) and not UNFINISHED.search(tag)]
     releases.sort(key=lambda tag: [int(number) for number in re.findall(r"\d+", tag)], reverse=True)
-    parents = rows.git(checkout, "rev-list", "--first-parent", "--skip=1", f"--max-count={FIRST_PARENTS}", row.base).split()
+    parents = git(checkout, "rev-list", "--first-parent", "--skip=1", f"--max-count={FIRST_PARENTS}", row.base).split()
     for commits in (releases, parents):
         for index in widening(len(commits)):
-            rows.git(checkout, "checkout", "-q", "-f", commits[index])
+            git(checkout, "checkout", "-q", "-f", commits[index])
             if step(row, place) == 0:
                 return commits[index]
     return None
@@ -136,10 +135,10 @@ def widening(length: int) -> Iterator[int]:
 def bisect(row: rows.Row, place: rows.Place, good: str) -> list[str]:
     """The commits that `git bisect run` ends with: one, or those between which it could not decide."""
     checkout = place.checkout(row)
-    rows.git(checkout, "checkout", "-q", "-f", row.base)
-    rows.git(checkout, "bisect", "start", row.base, good)
+    git(checkout, "checkout", "-q", "-f", row.base)
+    git(checkout, "bisect", "start", row.base, good)
     again = [sys.executable, str(Path(__file__).resolve()), "--step", "--work", str(place.work), "--repos", place.mirrors, "--only", row.id]
-    output = rows.git(checkout, "bisect", "run", *again, check=False)
+    output = git(checkout, "bisect", "run", *again, check=False)
     if match := re.search(r"^([0-9a-f]{40}) is the first bad commit", output, re.MULTILINE):
         return [match[1]]
     return re.findall(r"^([0-9a-f]{40})$", output, re.MULTILINE)
@@ -148,14 +147,14 @@ def bisect(row: rows.Row, place: rows.Place, good: str) -> list[str]:
 def revert(row: rows.Row, place: rows.Place, culprit: str) -> dict[str, object]:
     """Revert `culprit` on the base and grade what comes out."""
     checkout = place.checkout(row)
-    rows.git(checkout, "bisect", "reset", check=False)
-    rows.git(checkout, "checkout", "-q", "-f", "main")
-    merge = ["-m", "1"] if len(rows.git(checkout, "rev-list", "--parents", "-1", culprit).split()) > 2 else []
+    git(checkout, "bisect", "reset", check=False)
+    git(checkout, "checkout", "-q", "-f", "main")
+    merge = ["-m", "1"] if len(git(checkout, "rev-list", "--parents", "-1", culprit).split()) > 2 else []
     done = subprocess.run(["git", "-C", str(checkout), "revert", "--no-commit", *merge, culprit], capture_output=True, check=False)
     if done.returncode:
         return {"revert": "conflicts"}
     rows.overlay(row, place)
-    passed = rows.run_tests(checkout, [row.check]).exit_code == 0
+    passed = run_tests(checkout, [row.check]).exit_code == 0
     verdict = rows.grade(row, place)
     return {
         "revert": "clean",
