@@ -106,7 +106,7 @@ def find_places(voice: Voice, case: str, ranking: Localization, tools: Sequence[
 
     def remark(call: Call, observation: Observation, before: Oid) -> str:
         if call.name == "read" and observation.ok:
-            looked.append(observation.text.partition("  ")[0])
+            looked.append(observation.text.partition("  ")[0].removesuffix(" [test]"))
         return ""
 
     def recap() -> str:

@@ -47,7 +47,7 @@ def asked(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str
 
 
 def key_variable(model: str) -> str:
-    """Return the variable in which the key of a model's provider is looked for, as litellm names it.
+    """Return the variable in which the key of a model's provider is looked for; where its own name differs, `api_key_env` says it.
 
     >>> key_variable("anthropic/claude-sonnet-4")
     'ANTHROPIC_API_KEY'

@@ -103,7 +103,7 @@ def test_a_named_key_that_is_not_set_is_said(cli, repo):
         ("hosted_vllm/x", "HOSTED_VLLM_API_KEY"),
         ("anthropic/c", "ANTHROPIC_API_KEY"),
         ("gpt-x", "OPENAI_API_KEY"),
-        ("together_ai/a/b", "TOGETHER_AI_API_KEY"),
+        ("mistral/a", "MISTRAL_API_KEY"),
     ],
 )
 def test_the_key_of_a_provider_has_its_variable(model, variable):
