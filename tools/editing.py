@@ -14,12 +14,13 @@ from difflib import SequenceMatcher
 from backstory.errors import SandboxError
 from backstory.graph.languages import language_of
 from backstory.graph.parse import is_well_formed
-from backstory.graph.types import RepoPath
+from backstory.graph.types import RepoPath, Span
 from backstory.tools.bounded import bounded
 from backstory.tools.desk import Desk
 from backstory.tools.diff import diff
+from backstory.tools.numbered import lines_and_notes, numbered
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool
-from backstory.tools.visible import clean, visible
+from backstory.tools.visible import visible
 
 # What a model is shown of one program's output: enough for a failing test with its traceback.
 OUTPUT_CHARS = 6_000
@@ -183,15 +184,16 @@ def _run(desk: Desk, arguments: Arguments, seconds_left: Callable[[], float | No
 
 def shown_change(before: str, after: str) -> str:
     """Return the lines of `after` around what changed, numbered; removed lines are not shown."""
-    old, new = before.splitlines(), after.splitlines()
-    edits = diff([line.encode("utf-8", "surrogateescape") for line in old], [line.encode("utf-8", "surrogateescape") for line in new])
-    shown: dict[int, str] = {}
-    for change in edits:
-        for number in range(max(0, change.new_start - CONTEXT_LINES), min(len(new), change.new_stop + CONTEXT_LINES)):
-            shown[number] = new[number]
-    lines = [f"{number + 1}|{clean(line).text}" for number, line in sorted(shown.items())]
-    more = [f"[... {len(lines) - SHOWN_LINES} more lines ...]"] if len(lines) > SHOWN_LINES else []
-    return "\n".join([*lines[:SHOWN_LINES], *more])
+    old, new = _lines(before), _lines(after)
+    spans: list[Span] = []
+    for change in diff(old, new):
+        around = Span(max(1, change.new_start + 1 - CONTEXT_LINES), min(len(new), change.new_stop + CONTEXT_LINES))
+        if spans and around.first <= spans[-1].last + 1:
+            around = Span(spans.pop().first, around.last)
+        spans.append(around)
+    rows = [row for span in spans for row in numbered(new, span).rows]
+    more = [f"[... {len(rows) - SHOWN_LINES} more lines ...]"] if len(rows) > SHOWN_LINES else []
+    return "\n".join([*rows[:SHOWN_LINES], *more])
 
 
 def _warning(path: str, before: str, after: str) -> str:
@@ -225,16 +227,21 @@ def _lines_of(text: str, wanted: str) -> list[int]:
     return found
 
 
+def _lines(text: str) -> list[bytes]:
+    """Return the lines of a file as `read` counts them."""
+    return lines_and_notes(text.encode("utf-8", "surrogateescape"))[0]
+
+
 def _not_found(path: str, text: str, old: str) -> str:
-    lines = text.splitlines()
+    lines = _lines(text)
     wanted = [line for line in old.splitlines() if line.strip()]
     if not wanted or not lines:
         return f"`old` is not in {path}"
-    first = _nearest(lines, wanted)
+    first = _nearest([line.decode("utf-8", "surrogateescape") for line in lines], wanted)
     if first is None:
         return f"`old` is not in {path}, and nothing there resembles it; `read` the place again"
-    shown = lines[first : first + min(NEAREST_LINES, max(len(old.splitlines()), 3))]
-    nearest = "\n".join(f"{first + number + 1}|{clean(line).text}" for number, line in enumerate(shown))
+    last = min(len(lines), first + min(NEAREST_LINES, max(len(old.splitlines()), 3)))
+    nearest = "\n".join(numbered(lines, Span(first + 1, last)).rows)
     return f"`old` is not in {path}; the nearest text is\n{nearest}\ncopy it exactly, without the numbers"
 
 
