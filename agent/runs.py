@@ -56,6 +56,10 @@ class ModelSettings:
     context_tokens: int | None
     reply_timeout_s: float
 
+    def asking(self, model: Model) -> Asked:
+        """Return how `model` is asked by these settings."""
+        return Asked(model, Sampling(temperature=self.temperature), self.reply_timeout_s, self.context_tokens)
+
 
 @dataclass(frozen=True)
 class FixRequest:
@@ -371,7 +375,7 @@ def _asked(settings: ModelSettings | None, open_model: OpenModel) -> Asked | Non
         return None
     if open_model is None:
         raise UserError(f"this run asks the model {settings.name!r}; give its address and key again")
-    return Asked(open_model(settings), Sampling(temperature=settings.temperature), settings.reply_timeout_s, settings.context_tokens)
+    return settings.asking(open_model(settings))
 
 
 def exit_code(solution: Solution) -> ExitCode:

@@ -149,17 +149,22 @@ def resume(
     budget = Budget(budget_seconds, budget_steps, budget_tokens) if any(value is not None for value in given.values()) else None
     with face.screen() as screen:
         state, write = face.folders().state, _streaming(face, as_jsonl)
-        before = len(open_run(state, run)[1])
+        seen: list[Event] = []
+
+        def on_event(event: "Event") -> None:
+            seen.append(event)
+            if write is not None:
+                write(event)
+
         outcome = go_on(
             run,
             state_dir=state,
             report=screen.report,
             budget=budget,
-            on_event=write,
+            on_event=on_event,
             open_model=lambda settings: open_model(replace(settings, api_base=api_base or settings.api_base), choice, face.environ),
         )
-        ended = len(open_run(state, outcome.run_id)[1]) == before
-    if ended and write is not None:
+    if write is not None and not seen:  # it had ended before
         write(open_run(state, run)[1][-1])
     return _deliver(face, outcome, out=out, as_json=as_json, as_jsonl=as_jsonl)
 

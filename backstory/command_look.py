@@ -142,7 +142,7 @@ def _ask(
     from backstory.agent.budget import Budget
     from backstory.agent.localizer import locate_with_model
     from backstory.agent.types import Issue
-    from backstory.endpoint import asked
+    from backstory.endpoint import open_model
     from backstory.errors import ModelError
 
     limits = subject.config.limits
@@ -153,7 +153,7 @@ def _ask(
             graph,
             Issue(issue.id, str(subject.source.path), subject.at, issue.title, issue.text),
             found,
-            asked(settings, subject.config.model, face.environ),
+            settings.asking(open_model(settings, subject.config.model, face.environ)),
             budget,
         )
     ended = findings.ended

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from backstory.errors import UserError
 
 if TYPE_CHECKING:
-    from backstory.agent.loop import Asked
     from backstory.agent.messages import Model
     from backstory.agent.runs import ModelSettings
     from backstory.config import ModelChoice
@@ -14,10 +13,12 @@ if TYPE_CHECKING:
 
 def model_settings(choice: "ModelChoice", *, no_model: bool) -> "ModelSettings | None":
     """Return which model a run asks, None when it does without."""
-    from backstory.agent.runs import ModelSettings
-
     if no_model or choice.model is None:
         return None
+    from backstory.agent.runs import (
+        ModelSettings,  # only now: it brings the whole agent along, which `locate` without a model does not need
+    )
+
     return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout)
 
 
@@ -34,16 +35,6 @@ def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mappin
             f"the key of {settings.name!r} should be in the variable {variable}, which is not set; export it, or change api_key_env"
         )
     return RemoteModel(Endpoint(settings.name, settings.api_base, Secret(key) if key else None), before_import=quiet_litellm)
-
-
-def asked(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str, str]) -> "Asked":
-    """Return the model of `settings` with how it is asked."""
-    from backstory.agent.loop import Asked
-    from backstory.agent.messages import Sampling
-
-    return Asked(
-        open_model(settings, choice, environ), Sampling(temperature=settings.temperature), settings.reply_timeout_s, settings.context_tokens
-    )
 
 
 def key_variable(model: str) -> str:
