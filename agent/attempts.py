@@ -151,8 +151,7 @@ class _Lane:
         self._trace = team.trace.lane(name)
         self._purse = team.purse.in_lane(self._trace)
         self._judge = team.judge.in_lane(self._trace, self._purse)
-        asked = team.asked
-        self.voice = Voice(name, asked.model, sampling, self._trace, self._purse, asked.reply_timeout_s, asked.context_tokens, cancel)
+        self.voice = Voice(name, replace(team.asked, sampling=sampling), self._trace, self._purse, cancel)
 
     def open_desk(self) -> AbstractContextManager[Desk]:
         """Return a desk of its own on the base."""
@@ -216,7 +215,7 @@ class _Lane:
             attempts=1,
             timeout_s=team.timeout_s,
             report=team.report,
-            judged=lambda tree: with_original_tests(team.graph.mirror, team.graph.at, tree, is_test=team.graph.code.is_test),
+            judged=lambda tree: with_original_tests(team.graph, tree),
         )
         return prover.prove([proposal])
 
@@ -313,15 +312,14 @@ def tried(candidates: Sequence[Candidate]) -> tuple[Tried, ...]:
         if one.proof is not None and one.proof.tried:
             rows += one.proof.tried
             continue
-        outcome = (
-            f"the same as {one.same_as}"
-            if one.same_as
-            else "no change"
-            if not one.attempt.patch
-            else "passes the check"
-            if one.attempt.passed
-            else "fails the check"
-        )
         note = one.attempt.ended.note or one.attempt.summary
-        rows.append(Tried("model", one.name, size_of(one.attempt.patch), outcome, note))
+        rows.append(Tried("model", one.name, size_of(one.attempt.patch), _unproven_outcome(one), note))
     return tuple(rows)
+
+
+def _unproven_outcome(candidate: Candidate) -> str:
+    if candidate.same_as:
+        return f"the same as {candidate.same_as}"
+    if not candidate.attempt.patch:
+        return "no change"
+    return "passes the check" if candidate.attempt.passed else "fails the check"

@@ -41,7 +41,7 @@ class Examiner:
 
     def judged(self, tree: Oid) -> Oid:
         """Return a tree as it is judged."""
-        return with_original_tests(self._graph.mirror, self._graph.at, tree, is_test=self._graph.code.is_test)
+        return with_original_tests(self._graph, tree)
 
     def verdict(self) -> Verdict | None:
         """Return how the present tree answers the question: its failing tests first, the whole check once they pass. None without a question."""
@@ -98,7 +98,7 @@ class Examiner:
         if command is None:
             return Observation(f"no known runner takes {', '.join(tests)}; name test files or ids of one kind, or use `run`", ok=False)
         own = {RepoPath(test.partition("::")[0]) for test in tests} - set(self._graph.files())
-        tree = with_original_tests(self._graph.mirror, self._graph.at, self._desk.tree, is_test=self._graph.code.is_test, but=own)
+        tree = with_original_tests(self._graph, self._desk.tree, but=own)
         return shown(self._judge.verdict(tree, Check(command, self._timeout_s), role="attempt"))
 
     def _reproduce(self, arguments: Arguments) -> Observation:

@@ -147,6 +147,6 @@ def locate_with_model(graph: RepoGraph, issue: Issue, ranking: Localization, ask
     trace = Unrecorded()
     purse = Purse(budget, trace)
     view = View(graph)
-    voice = Voice("localizer", asked.model, asked.sampling, trace, purse, asked.reply_timeout_s, asked.context_tokens)
+    voice = Voice("localizer", asked, trace, purse)
     case = case_text(graph, issue, recall(issue.title, graph, limit=SIMILAR))
     return find_places(voice, case, ranking, (*look_tools(view), found_tool(view)), view=view, replies=REPLIES), purse

@@ -11,8 +11,9 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import groupby
 from typing import Literal, cast
 
@@ -69,16 +70,13 @@ class Asked:
 class Voice:
     """Who is asked, how, and where that is recorded.
 
-    name: of the conversation, in the trace. context_tokens: the model's window, None when it is not known. cancel: set from outside.
+    name: of the conversation, in the trace. cancel: set from outside.
     """
 
     name: str
-    model: Model
-    sampling: Sampling
+    asked: Asked
     trace: Trace
     purse: Purse
-    reply_timeout_s: float
-    context_tokens: int | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
 
 
@@ -158,8 +156,7 @@ class Conversation:
         before = self._toolbox.tree()
         observations = self._act(said.calls)
         end = self._end("done", "", self._arguments) if self._arguments is not None else None
-        if end is None and self._silent >= UNREADABLE_TURNS:
-            end = self._end("unreadable", f"{self._silent} replies in a row without a call that can be read")
+        end = end or self._unreadable()
         stuck = self._watch.saw(self._as_turn(calls)) if calls else None
         if end is None and stuck is not None and stuck.stop:
             end = self._end("stuck", stuck.text)
@@ -172,15 +169,15 @@ class Conversation:
     # --- asking -----------------------------------------------------------------------------------------------------------------------
 
     def _ask(self) -> Reply:
-        voice, left = self._voice, self._voice.purse.seconds_left()
-        timeout_s = voice.reply_timeout_s if left is None else max(0.1, min(left, voice.reply_timeout_s))
+        voice, asked, left = self._voice, self._voice.asked, self._voice.purse.seconds_left()
+        timeout_s = asked.reply_timeout_s if left is None else max(0.1, min(left, asked.reply_timeout_s))
         room = voice.purse.tokens_left()
         sampling = (
-            voice.sampling if room is None else replace(voice.sampling, output_tokens=max(1, min(room, voice.sampling.output_tokens)))
+            asked.sampling if room is None else replace(asked.sampling, output_tokens=max(1, min(room, asked.sampling.output_tokens)))
         )
 
         def effect() -> Reply:
-            reply = voice.model.reply(self.messages, self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
+            reply = asked.model.reply(self.messages, self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
             if reply.stop == "cancelled":
                 if not voice.cancel.is_set() and (left is None or timeout_s < left):
                     raise ModelError(f"the model gave no reply within {timeout_s:g} s; raise reply_timeout or ask a faster one")
@@ -195,7 +192,7 @@ class Conversation:
         return reply
 
     def _is_full(self, reply: Reply) -> bool:
-        window = self._voice.context_tokens
+        window = self._voice.asked.context_tokens
         return window is not None and not self._compacted and reply.usage.input_tokens + reply.usage.output_tokens > FULL * window
 
     def _compact(self) -> None:
@@ -222,12 +219,21 @@ class Conversation:
         return tool is not None and tool.effect == "reads"
 
     def _read_at_once(self, calls: "list[Call]") -> Iterator[Observation]:
+        prepared = [self._toolbox.prepare(call.name, call.arguments) for call in calls]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            prepared = [self._toolbox.prepare(call.name, call.arguments) for call in calls]
-            running = [pool.submit(tool.run, arguments) for tool, arguments in (p for p in prepared if not isinstance(p, Observation))]
-            waiting = iter(running)
-            for call, ready in zip(calls, prepared, strict=True):
-                yield ready if isinstance(ready, Observation) else self._record(call, next(waiting).result)
+
+            @cache
+            def running() -> list[Future[Observation] | None]:
+                """Start all of them, when the first is needed: a resumed run may have every answer on record."""
+                return [None if isinstance(ready, Observation) else pool.submit(ready[0].run, ready[1]) for ready in prepared]
+
+            def answer(number: int) -> Observation:
+                future = running()[number]
+                assert future is not None
+                return future.result()
+
+            for number, (call, ready) in enumerate(zip(calls, prepared, strict=True)):
+                yield ready if isinstance(ready, Observation) else self._record(call, partial(answer, number))
 
     def _one(self, call: Call | Unreadable) -> Observation:
         if isinstance(call, Unreadable):
@@ -267,10 +273,15 @@ class Conversation:
 
     def _answer_silence(self, complaint: str) -> Ended | None:
         self._silent += 1
-        if self._silent >= UNREADABLE_TURNS:
-            return self._end("unreadable", f"{self._silent} replies in a row without a call that can be read")
-        self.messages.append(Message("user", complaint))
-        return None
+        end = self._unreadable()
+        if end is None:
+            self.messages.append(Message("user", complaint))
+        return end
+
+    def _unreadable(self) -> Ended | None:
+        if self._silent < UNREADABLE_TURNS:
+            return None
+        return self._end("unreadable", f"{self._silent} replies in a row without a call that can be read")
 
     def _reminder(self, *, changed: bool) -> Said | None:
         if self._reminded or changed or self._replies < REMIND_AT * self._steps:

@@ -4,9 +4,9 @@ An attempt may change tests, and a good one often should. But it is not judged b
 decides how tests run and what they say is put back before a tree is judged, and what was added to it is left out. The patch itself keeps them.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from backstory.graph.mirror import Mirror
+from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools.trees import changed_tree, differing, entry_at, objects, tree_of
 
@@ -16,16 +16,16 @@ _STEERING = frozenset(
 )
 
 
-def with_original_tests(
-    mirror: Mirror, base: Oid, tree: Oid, *, is_test: Callable[[RepoPath], bool], but: Collection[RepoPath] = ()
-) -> Oid:
-    """Return `tree` with every test file, and what steers test runs, as it is in `base`; files of this kind that `base` lacks are taken out.
+def with_original_tests(graph: RepoGraph, tree: Oid, *, but: Collection[RepoPath] = ()) -> Oid:
+    """Return `tree` with every test file, and what steers test runs, as at the graph's commit; files of this kind that it lacks are taken out.
 
     but: paths that stay as they are in `tree`.
     """
-    repository = objects(mirror.path)
-    before, after = tree_of(repository, base), tree_of(repository, tree)
-    touched = [path for path in differing(repository, before, after) if path not in but and (is_test(path) or steers_tests(path))]
+    repository = objects(graph.mirror.path)
+    before, after = tree_of(repository, graph.at), tree_of(repository, tree)
+    touched = [
+        path for path in differing(repository, before, after) if path not in but and (graph.code.is_test(path) or steers_tests(path))
+    ]
     return changed_tree(repository, after, {path: entry_at(repository, before, path) for path in touched}) if touched else after
 
 

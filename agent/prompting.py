@@ -16,6 +16,7 @@ from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, Location
 from backstory.memory.recall import PastChange
 from backstory.prompts import render, source_hash
+from backstory.tools.targets import short
 from backstory.tools.verdict import Verdict
 from backstory.tools.visible import one_line
 
@@ -29,7 +30,6 @@ CANDIDATES = 12
 REASONS = 2
 SIMILAR = 5
 PATHS_NAMED = 6
-SHORT_OID = 10
 
 
 def prompt_versions() -> dict[str, str]:
@@ -106,7 +106,7 @@ def similar_text(changes: Sequence[PastChange]) -> str:
 def _similar(change: PastChange) -> str:
     more = f" and {len(change.paths) - PATHS_NAMED} more" if len(change.paths) > PATHS_NAMED else ""
     touched = ", ".join(one_line(path) for path in change.paths[:PATHS_NAMED])
-    return f"- {change.commit[:SHORT_OID]} {one_line(change.subject, limit=100)} — {touched}{more}"
+    return f"- {short(change.commit)} {one_line(change.subject, limit=100)} — {touched}{more}"
 
 
 def _reasons(why: Sequence[Evidence]) -> str:
@@ -128,5 +128,5 @@ def _blamed(blamed: Blamed | None, graph: RepoGraph) -> str:
     commit = graph.commit(blamed.commit)
     paths = [change.path for change in commit.changes if not graph.code.is_test(change.path)]
     diff = graph.diff(blamed.commit, paths).decode("utf-8", "replace") if paths else ""
-    head = f"Commit {blamed.commit[:SHORT_OID]} of {blamed.when} {sure}: {one_line(blamed.subject, limit=120)}"
+    head = f"Commit {short(blamed.commit)} of {blamed.when} {sure}: {one_line(blamed.subject, limit=120)}"
     return f"{head}\n\n{quoted('diff', diff, limit=DIFF_CHARS)}".rstrip()

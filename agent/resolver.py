@@ -14,7 +14,7 @@ from backstory.agent.localizer import Findings
 from backstory.agent.loop import Conversation, Ended, Voice
 from backstory.agent.messages import Message
 from backstory.agent.plan import Plan, changed_declarations
-from backstory.agent.prompting import SHORT_OID, places_text, resolver_text, system
+from backstory.agent.prompting import places_text, resolver_text, system
 from backstory.agent.question import Question
 from backstory.agent.quote import quoted
 from backstory.agent.toolbox import Toolbox
@@ -26,7 +26,7 @@ from backstory.prompts import render
 from backstory.tools.desk import Desk
 from backstory.tools.history import base_span
 from backstory.tools.patch import Patch
-from backstory.tools.targets import Lines, find_target
+from backstory.tools.targets import Lines, find_target, short
 from backstory.tools.tool import Arguments, Observation, Parameter, Tool
 from backstory.tools.view import View
 from backstory.tools.visible import one_line
@@ -179,7 +179,7 @@ def newest_change(graph: RepoGraph, path: RepoPath, span: Span) -> str:
         return ""
     was = graph.was_path(path, newest.oid)
     diff = graph.diff(newest.oid, [was] if was is not None else [path]).decode("utf-8", "replace")
-    head = f"last changed {newest.when.date().isoformat()} by {newest.oid[:SHORT_OID]}: {one_line(newest.subject, limit=120)}"
+    head = f"last changed {newest.when.date().isoformat()} by {short(newest.oid)}: {one_line(newest.subject, limit=120)}"
     return f"{head}\n{quoted('diff', _hunks(diff), limit=CARD_CHARS)}".rstrip()
 
 

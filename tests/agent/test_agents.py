@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from backstory.agent.budget import Budget
+from backstory.agent.messages import Message
 from backstory.agent.runs import fix, open_run, replay
-from backstory.agent.script import Answer, call
+from backstory.agent.script import Answer, call, tool_call
 from backstory.agent.scripted import Settings
 from backstory.errors import ExitCode
 from fixing import CHECK as BROKEN_CHECK
@@ -90,6 +91,19 @@ class TestSolving:
         first, other = (next(one.request.messages for one in exchanges if is_localizer(one.request) is role) for role in (True, False))
         shared = next(place for place, (a, b) in enumerate(zip(first[1].text, other[1].text, strict=False)) if a != b)
         assert first[0] == other[0] and "# From the past" in first[1].text[:shared]
+
+    def test_look_ups_of_one_reply_are_answered_in_their_order(self, repo, tmp_path):
+        """Read-only calls beside each other, one of them wrong, each get their own answer; a replay is the same."""
+        names = ["prices.py:total", "nowhere.py:gone", "prices.py:spread"]
+        together = Message("assistant", calls=tuple(tool_call("read", {"target": name}, id=f"c{n}") for n, name in enumerate(names)))
+        with model_that(roles([FOUND], [together, *SOLVED])) as (model, open_model, exchanges):
+            request = asked(repo.root, tmp_path / "home", title="t", issue_text=ISSUE, check=CHECK, model=model)
+            outcome = fix(request, report=quiet, open_model=open_model)
+        answers = [message for message in exchanges[-1].request.messages if message.role == "tool"][:3]
+        assert [answer.answers for answer in answers] == ["c0", "c1", "c2"]
+        assert answers[0].text.startswith("prices.py:total") and answers[2].text.startswith("prices.py:spread")
+        assert "nowhere.py" in answers[1].text and outcome.exit_code == ExitCode.VERIFIED
+        assert replay("last", state_dir=tmp_path / "home" / "state", report=quiet).same
 
     def test_history_that_mends_it_asks_no_model(self, tmp_path):
         """A regression that history repairs costs no token, though a model was given."""

@@ -1,7 +1,6 @@
 """Trees are judged with the tests of the base."""
 
 from backstory.agent.originals import with_original_tests
-from backstory.graph.languages import is_test
 from backstory.tools.patch import write_tree
 from judging import graph_of
 from repos import Repo
@@ -15,7 +14,7 @@ def judged(tmp_path, edits, **more):
     repo.commit("base", BASE)
     with graph_of(repo.root, tmp_path / "home") as graph:
         tree = write_tree(graph.mirror, graph.at, edits)
-        made = with_original_tests(graph.mirror, graph.at, tree, is_test=is_test, **more)
+        made = with_original_tests(graph, tree, **more)
         paths = set(BASE) | set(edits)
         return {path: text.decode() for path in sorted(paths) if (text := graph.mirror.blob_at(made, path)) is not None}
 
