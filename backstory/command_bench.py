@@ -46,14 +46,14 @@ def locate(face: Face, data: Path, repos: str, arms: str, only: str, workers: in
     """
     from backstory.config import made
     from backstory.errors import UserError
-    from backstory.harness.instances import read_instances
+    from backstory.harness.data import read_dataset
     from backstory.harness.locate_bench import ARMS, compare, locate_all
 
     names = tuple(dict.fromkeys(name for name in arms.split(",") if name))
     unknown = [name for name in names if name not in ARMS]
     if unknown or not names:
         raise UserError(f"unknown arms {', '.join(unknown) or '(none)'}; there are {', '.join(ARMS)}")
-    instances = [instance for instance in read_instances(data) if only in instance.id]
+    instances = [instance for instance in read_dataset(data).instances if only in instance.id]
     with face.screen() as screen:
         ran = locate_all(instances, names, repos=repos, cache=made(face.folders().cache), workers=workers, report=screen.report)
     if out is not None:

@@ -1,16 +1,16 @@
-"""Issues with a known answer: what the fixing patch says about where the change belonged.
+"""Issues with a known answer: the fixing patch, the tests that judge a fix, and what the patch says about where the change belonged.
 
-An instance is a line of a SWE-bench style file. Its gold is read from its patch and the tree at its base, by one definition for every measure:
+Where the change belonged, the gold, is read from the patch and the tree at its base, by one definition for every measure:
 
 - gold files are those the patch changes that exist at the base and are no tests;
 - gold functions are the innermost functions or methods that hold the lines the patch removes or, for a hunk that only inserts, the place of the
   insertion; what stands outside every function (module level, a class body) has none.
+
+Files of instances are read in `backstory.harness.data`.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchSet
@@ -19,18 +19,42 @@ from backstory.errors import UserError
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import RepoPath, SymbolId
 
-_FIELDS = ("instance_id", "repo", "base_commit", "problem_statement", "patch")
+
+@dataclass(frozen=True)
+class Setup:
+    """What a data set itself says about how an instance is installed and tested; empty where it says nothing.
+
+    python: "3.9". commands: shell commands, in order. test_command: without the files. parser: the name of a log's form. image: of a container.
+    """
+
+    python: str = ""
+    commands: tuple[str, ...] = ()
+    test_command: str = ""
+    parser: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One issue with its true patch. repository: owner/name. text: the title is its first line."""
+    """One issue with its true patch.
+
+    repository: owner/name. text: the statement; the title is its first line. test_patch: brings the tests that judge a fix. fail_to_pass: ids of
+    tests that fail before the true patch and pass after it; pass_to_pass: of those that pass before and after. Ids are the data set's: some are cut at
+    the first blank, some are bare names. Without tests (the second half) an instance can be located, and not judged.
+    """
 
     id: str
     repository: str
     base: str
     text: str
     patch: str
+    test_patch: str = ""
+    fail_to_pass: tuple[str, ...] = ()
+    pass_to_pass: tuple[str, ...] = ()
+    version: str = ""
+    created_at: str = ""
+    hints: str = ""
+    setup: Setup = Setup()
 
 
 @dataclass(frozen=True)
@@ -39,28 +63,6 @@ class Gold:
 
     files: tuple[RepoPath, ...]
     functions: tuple[SymbolId, ...]
-
-
-def read_instances(path: Path) -> list[Instance]:
-    """Return the instances of a JSON-lines file, by repository and otherwise as they stand: bases near each other share most of their parses.
-
-    Raises UserError when the file cannot be read or a line lacks a field.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the instances in {str(path)!r}: {error}") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            values = [row[name] for name in _FIELDS]
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"line {number} of {str(path)!r} is no instance; each needs {', '.join(_FIELDS)}") from error
-        found.append(Instance(*map(str, values)))
-    return sorted(found, key=lambda instance: instance.repository)
 
 
 def gold_of(patch: str, graph: RepoGraph) -> Gold:

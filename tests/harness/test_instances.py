@@ -1,12 +1,10 @@
-"""Issues with a known answer: how they are read, and what their patches say."""
-
-import json
+"""Issues with a known answer: what their patches say."""
 
 import pytest
 from graphs import graph_of
 
 from backstory.errors import UserError
-from backstory.harness.instances import gold_of, read_instances
+from backstory.harness.instances import gold_of
 from repos import Repo
 
 CODE = "import os\n\n\nclass Shop:\n    name = 1\n\n    def open(self):\n        a = 1\n        return a\n\n\ndef close():\n    def inner():\n        return 2\n\n    return inner\n"
@@ -50,25 +48,3 @@ def test_a_patch_that_is_none_is_told(repo, tmp_path):
     broken = "--- a/shop.py\n+++ b/shop.py\n@@ -1,3 +1,3 @@\n import os\n"
     with pytest.raises(UserError, match="no unified diff"):
         gold_of(broken, graph_of(repo, tmp_path / "cache"))
-
-
-def row(id, repo):
-    return json.dumps({"instance_id": id, "repo": repo, "base_commit": "c", "problem_statement": "t", "patch": "p", "more": 1})
-
-
-def test_instances_come_by_repository(tmp_path):
-    """Lines are read in the order of the file within each repository; empty lines and further fields are left out."""
-    path = tmp_path / "rows.jsonl"
-    path.write_text(f"{row('2', 'b/b')}\n\n{row('9', 'a/a')}\n{row('1', 'b/b')}\n")
-    assert [instance.id for instance in read_instances(path)] == ["9", "2", "1"]
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "3", '{"instance_id": "x"}'])
-def test_a_line_that_is_no_instance_is_named(tmp_path, text):
-    """What cannot be read is told with its line and what a line needs."""
-    path = tmp_path / "rows.jsonl"
-    path.write_text(f"{row('1', 'a/a')}\n{text}\n")
-    with pytest.raises(UserError, match="line 2"):
-        read_instances(path)
-    with pytest.raises(UserError, match="cannot read"):
-        read_instances(tmp_path / "none.jsonl")

@@ -1,0 +1,116 @@
+"""What the log of a test run says, read as the official graders read it: the name of each test with how it ended.
+
+A log is text that the code under test can write into, so nothing here is to be believed by itself: these readings give the official-compatible verdict
+that stands beside our own. They follow the official ones where those are odd: a name ends at its first blank, the last word on a name counts, and
+sympy's runner ends a file's last line with a mark that hides that test.
+
+The names of the forms are those of the official graders; several of them read alike.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, get_args
+
+from backstory.errors import UserError
+
+Word = Literal["PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL"]
+"""How a test ended; XFAIL is a failure that was expected."""
+
+Reader = Callable[[str], dict[str, Word]]
+
+_WORDS: Final[tuple[Word, ...]] = get_args(Word)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_OPTION = re.compile(r"(.*?)\[(.*)\]")
+_SYMPY_FAILED = re.compile(r"(_*) (.*)\.py:(.*) (_*)")
+_SYMPY_ENDS: Mapping[str, Word] = {" E": "ERROR", " F": "FAILED", " ok": "PASSED"}
+_UNITTEST_LINE = re.compile(r"^(?P<name>\S.*?) \.\.\. (?P<word>ok|FAIL|ERROR|skipped|expected failure|unexpected success)")
+_UNITTEST_FAILED = re.compile(r"^(?P<word>FAIL|ERROR): (?P<name>\S+ \([\w.]+\))", re.MULTILINE)
+
+
+def read_pytest(log: str) -> dict[str, Word]:
+    """Return what pytest's short summary (`-rA`) says, a name up to its first blank."""
+    return dict(_summary(log))
+
+
+def read_pytest_options(log: str) -> dict[str, Word]:
+    """The same, with a path in a test's parameters cut to its last part, which alone is the same on every machine."""
+    return {_without_folders(name): word for name, word in _summary(log)}
+
+
+def read_pytest_coloured(log: str) -> dict[str, Word]:
+    """The same from coloured output, and from lines that end in the word (`-v`)."""
+    found: dict[str, Word] = {}
+    for line in _COLOUR.sub("", log).splitlines():
+        words = _tokens(line)
+        if len(words) > 1 and words[0] in _WORDS and line.startswith(words[0]):
+            found[words[1]] = _word(words[0])
+        elif len(words) > 1 and words[-1] in _WORDS:
+            found[words[0]] = _word(words[1]) if words[1] in _WORDS else _word(words[-1])
+    return found
+
+
+def read_sympy(log: str) -> dict[str, Word]:
+    """Return what sympy's own runner (`bin/test --verbose`) says, by bare names, and `file.py:name` for each traceback."""
+    found: dict[str, Word] = {f"{path}.py:{name}": "FAILED" for _, path, name, _ in _SYMPY_FAILED.findall(log)}
+    for line in map(str.strip, log.splitlines()):
+        word = next((word for end, word in _SYMPY_ENDS.items() if line.endswith(end)), None)
+        if word is not None and line.startswith("test_"):
+            found[line.split()[0]] = word
+    return found
+
+
+def read_unittest(log: str) -> dict[str, Word]:
+    """Return what unittest's verbose runner says, by `name (class)`."""
+    words: Mapping[str, Word] = {
+        "ok": "PASSED",
+        "FAIL": "FAILED",
+        "ERROR": "ERROR",
+        "skipped": "SKIPPED",
+        "expected failure": "XFAIL",
+        "unexpected success": "FAILED",
+    }
+    found = {match["name"].strip(): words[match["word"]] for line in log.splitlines() if (match := _UNITTEST_LINE.match(line))}
+    return found | {match["name"]: words[match["word"]] for match in _UNITTEST_FAILED.finditer(log)}
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "pytest": read_pytest,
+    "parse_log_pytest": read_pytest,
+    "parse_log_pytest_options": read_pytest_options,
+    "parse_log_pytest_v2": read_pytest_coloured,
+    "sympy": read_sympy,
+    "parse_log_sympy": read_sympy,
+    "unittest": read_unittest,
+}
+
+
+def reader_named(name: str) -> Reader:
+    """Return the reader of that name. Raises UserError for a form that nobody reads here."""
+    found = READERS.get(name)
+    if found is None:
+        raise UserError(f"logs of the form {name!r} cannot be read; there are {', '.join(READERS)}")
+    return found
+
+
+def _summary(log: str) -> Iterator[tuple[str, Word]]:
+    for line in log.split("\n"):
+        word = next((word for word in _WORDS if line.startswith(word)), None)
+        words = _tokens(line) if word is not None else []
+        # The first blank-separated part is the word, unless something is written against it ("PASSEDX a"), which is then none.
+        if word is not None and len(words) > 1 and words[0] == word:
+            yield words[1], word
+
+
+def _tokens(line: str) -> list[str]:
+    return line.replace(" - ", " ").split() if line.startswith("FAILED") else line.split()
+
+
+def _word(text: str) -> Word:
+    return next(word for word in _WORDS if word == text)
+
+
+def _without_folders(name: str) -> str:
+    found = _OPTION.search(name)
+    if found is None or not found[2].startswith("/") or found[2].startswith("//") or "*" in found[2]:
+        return name
+    return f"{found[1]}[/{found[2].rpartition('/')[2]}]"
