@@ -50,7 +50,7 @@ COMPLAINT_LINES = 50  # of a long fetch, what is kept to say why it failed
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _MARKED = re.compile(r"(?:remote: )*(?:fatal|error): ")
 # What can no longer be written where something is kept: one message, one exit code.
-_DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system", "file too large")
+_DISK_FULL_WORDS = ("no space left on device", "out of diskspace", "disk quota exceeded", "read-only file system", "file too large")
 
 
 class GitError(Exception):
@@ -137,19 +137,22 @@ class Git:
                 complaints.seek(0)
                 raise self._failure(arguments, process.returncode, complaints.read())
 
-    def follow(self, *arguments: str, said: Callable[[str], None]) -> None:
+    def follow(self, *arguments: str, said: Callable[[str], None], stdin: bytes | None = None) -> None:
         """Run `git ARGUMENTS` to its end, handing on what it says about its progress, line by line.
 
         Raises GitError with all it said when it fails, StorageError when the disk is full or read-only.
         """
-        with subprocess.Popen(
-            self._command(arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=self._environment(),
-            cwd=self._cwd(),
-        ) as process:
+        with (
+            subprocess.Popen(
+                self._command(arguments),
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=self._environment(),
+                cwd=self._cwd(),
+            ) as process,
+            _feeding(process, stdin),
+        ):
             assert process.stderr is not None
             kept: deque[bytes] = deque(maxlen=COMPLAINT_LINES)
             try:

@@ -7,7 +7,7 @@ everything here goes through it. Nothing is ever written: not the index, not a r
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,7 @@ _OPERATIONS = {
 _STEP = re.compile(r"([~^])(\d{0,6})")
 _STEPS = re.compile(r"([^~^]+)((?:[~^]\d{0,6})+)")
 SUBMODULES_NAMED = 5
+NEAR_COMMITS = 5_000  # a tenth of a second to walk; with more new commits, walking all of a history of ten times as many is no great loss
 PATHS_NAMED = 10  # uncommitted ones; what a line has room for
 
 
@@ -201,7 +202,38 @@ def ancestry(source: Source, at: Oid) -> Ancestry:
         if not parents:
             roots.add(Oid(oid))
         waiting.extend(parent for parent in parents if parent not in times)
-    return Ancestry(roots=tuple(sorted(roots)), cut=tuple(sorted(cut)), tag=_newest_tag(repository, times), commits=len(times))
+    tag = _newest_tag(repository, times.__contains__)
+    return Ancestry(roots=tuple(sorted(roots)), cut=tuple(sorted(cut)), tag=tag, commits=len(times))
+
+
+def walk_to(source: Source, at: Oid, is_held: Callable[[Oid], bool]) -> tuple[set[Oid], set[Oid]] | None:
+    """Walk from `at` back to commits that are held already: return (the others, the held ones it ended at).
+
+    None when it meets a beginning, or takes more than NEAR_COMMITS: what is held is then no past of `at` that would save anything.
+    Raises UserError when a commit is missing or damaged.
+    """
+    repository = open_repository(source)
+    others: set[Oid] = set()
+    held: set[Oid] = set()
+    waiting = [at]
+    while waiting:
+        oid = waiting.pop()
+        if oid in others or oid in held:
+            continue
+        if is_held(oid):
+            held.add(oid)
+            continue
+        others.add(oid)
+        parents, _ = _parents_and_time(repository, oid)
+        if not parents or len(others) > NEAR_COMMITS:
+            return None
+        waiting.extend(map(Oid, parents))
+    return others, held
+
+
+def newest_tag(source: Source, is_within: Callable[[str], bool]) -> tuple[str, Oid] | None:
+    """Return name and object of the newest tag on a commit that is within; see `Ancestry.tag`."""
+    return _newest_tag(open_repository(source), is_within)
 
 
 def open_repository(source: Source) -> pygit2.Repository:
@@ -347,9 +379,9 @@ def _parents_and_time(repository: pygit2.Repository, oid: str) -> tuple[list[str
     return parents, 0
 
 
-def _newest_tag(repository: pygit2.Repository, times: dict[str, int]) -> tuple[str, Oid] | None:
-    """Return the newest tag among the commits in `times`, of those with a digit first: tools that tell a version look for these."""
-    best: tuple[bool, int, str, Oid] | None = None
+def _newest_tag(repository: pygit2.Repository, is_within: Callable[[str], bool]) -> tuple[str, Oid] | None:
+    """Return the newest tag whose commit is within, of those with a digit first: tools that tell a version look for these."""
+    candidates: list[tuple[bool, int, str, Oid, str]] = []
     for reference in repository.raw_listall_references():
         name = path_text(reference)
         if not name.startswith("refs/tags/"):
@@ -357,15 +389,17 @@ def _newest_tag(repository: pygit2.Repository, times: dict[str, int]) -> tuple[s
         try:
             tag = repository.references[name]
             target = tag.target
-            commit = str(tag.peel(pygit2.Commit).id)
+            commit = tag.peel(pygit2.Commit)
         except (KeyError, ValueError, pygit2.GitError, OSError):
             continue  # a tag of a blob or a tree, or one whose commit a partial clone lacks
-        if tag.type != ReferenceType.DIRECT or commit not in times:
-            continue
-        short = name.removeprefix("refs/tags/")
-        candidate = (any(character.isdigit() for character in short), times[commit], short, Oid(str(target)))
-        best = candidate if best is None or candidate > best else best
-    return (best[2], best[3]) if best is not None else None
+        if tag.type == ReferenceType.DIRECT:
+            short = name.removeprefix("refs/tags/")
+            has_digit = any(character.isdigit() for character in short)
+            candidates.append((has_digit, commit.commit_time, short, Oid(str(target)), str(commit.id)))
+    for _, _, short, oid, commit_id in sorted(candidates, reverse=True):
+        if is_within(commit_id):
+            return short, oid
+    return None
 
 
 def _unknown(source: Source, revision: str) -> UserError:

@@ -296,6 +296,36 @@ def test_clones_share_a_mirror_and_a_second_opening_fetches_nothing(repo, tmp_pa
     assert (second.key, second.path, said) == (first.key, first.path, [])
 
 
+def test_new_commits_join_the_mirror_that_holds_their_past(repo, tmp_path):
+    """A few commits later the mirror is the same, nothing else comes in with them, and the newest tag is right whenever it was made."""
+    first = mirrored(repo, tmp_path)
+    repo.git("tag", "v1.0", "HEAD~1")  # made later, on a commit that was here before
+    repo.git("checkout", "-q", "-b", "side", "HEAD~1")
+    repo.commit("side", {"side.txt": "side\n"})
+    repo.git("tag", "v9.0")
+    repo.git("checkout", "-q", "main")
+    at = Oid(repo.commit("three", {"a.txt": "3\n"}))
+    second = mirrored(repo, tmp_path)
+    assert second.path == first.path
+    assert second.nearest_tag(at) == ("v1.0", repo.git("rev-parse", "v1.0"))
+    assert objects(second) == {line.split()[0] for line in repo.git("rev-list", "--objects", at).split("\n")}
+    repo.git("merge", "-q", "-m", "join", "side")
+    assert mirrored(repo, tmp_path).nearest_tag(Oid(repo.head)) == ("v9.0", repo.git("rev-parse", "v9.0"))
+
+
+def test_the_mirror_outlives_what_it_was_made_from(repo, tmp_path):
+    """After the user's repository drops and collects what was mirrored, the mirror still has it, and takes what comes next."""
+    repo.commit("dropped", {"a.txt": "dropped\n"})
+    mirror, dropped = mirrored(repo, tmp_path), Oid(repo.head)
+    repo.git("reset", "-q", "--hard", "HEAD~1")
+    repo.commit("instead", {"a.txt": "instead\n"})
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")
+    assert mirror.blob_at(dropped, RepoPath("a.txt")) == b"dropped\n"
+    assert mirrored(repo, tmp_path).blob_at(Oid(repo.head), RepoPath("a.txt")) == b"instead\n"
+    mirror.git.run("fsck", "--full", "--strict", "--no-dangling")
+
+
 def test_two_roots_make_one_key(repo, tmp_path):
     """A history that begins twice is keyed by both beginnings."""
     before = mirrored(repo, tmp_path).key
@@ -404,11 +434,12 @@ def test_a_damaged_object_is_told(repo, tmp_path):
         open_mirror(open_source(repo.root), at, cache_dir=tmp_path / "cache")
 
 
-@pytest.mark.parametrize("lost", ["HEAD", "the newest commit"])
+@pytest.mark.parametrize("lost", ["HEAD", "its objects"])
 def test_a_damaged_mirror_is_not_taken_for_a_damaged_repository(repo, tmp_path, lost):
     """When what fails is the mirror, clearing the cache is what helps, and it does."""
-    mirror, tip = mirrored(repo, tmp_path), repo.head
-    (mirror.path / "HEAD" if lost == "HEAD" else mirror.path / "objects" / tip[:2] / tip[2:]).unlink()
+    mirror = mirrored(repo, tmp_path)
+    for path in [mirror.path / "HEAD"] if lost == "HEAD" else (mirror.path / "objects" / "pack").iterdir():
+        path.unlink()
     repo.git("checkout", "-q", "HEAD~1")
     with pytest.raises(StorageError, match="is damaged") as told:
         mirrored(repo, tmp_path)
@@ -432,10 +463,12 @@ def test_a_killed_fetch_is_made_good(repo, tmp_path):
     (mirror.path / "refs" / "backstory" / "at" / f"{at}.lock").write_text("")
     (mirror.path / "objects" / "pack").mkdir(exist_ok=True)
     (mirror.path / "objects" / "pack" / "tmp_pack_x").write_text("")
+    (mirror.path / "objects" / "pack" / "pack-half.pack").write_text("")
     (mirror.folder / "stage-dead").mkdir()
     again = mirrored(repo, tmp_path)
     assert again.blob_at(at, RepoPath("a.txt")) == b"3\n"
     assert not (mirror.folder / "stage-dead").exists()
+    assert not [path.name for path in (mirror.path / "objects" / "pack").iterdir() if "half" in path.name or "tmp" in path.name]
 
 
 def test_a_file_is_checked_out_as_it_was_committed(tmp_path):
