@@ -4,9 +4,11 @@
 so that a second look at the same code does neither. A `CodeView` is read-only; every answer has a defined order.
 """
 
+import gc
 import posixpath
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha1
 from typing import Any, Literal, Protocol
@@ -18,12 +20,10 @@ from backstory.graph.languages import is_test as is_test_path
 from backstory.graph.languages import language_of, parse_version, table_version
 from backstory.graph.link import LINK_VERSION, link
 from backstory.graph.manifests import is_manifest, read_manifests
-from backstory.graph.pack import unpack
+from backstory.graph.pack import Numbers, unpack, unpack_words
 from backstory.graph.parallel import Job, parse_jobs
-from backstory.graph.parse import Parse
 from backstory.graph.snapshot import (
     SNAPSHOT_VERSION,
-    Numbers,
     Snapshot,
     WordTable,
     kind_named,
@@ -79,10 +79,13 @@ def code_view(mirror: Trees, commit: Oid, store: Kept, *, report: Report | None 
     if payload is not None:
         return CodeView(unpack_snapshot(payload))
     say = report or silent
-    parses = _parses(mirror, blobs, store, say, workers)
+    packed = _packed(mirror, blobs, store, say, workers)
     say("linking", 0, None)
     manifests = read_manifests({path: mirror.read_blob(blob) for path, blob in project.items()})
-    snapshot = make_snapshot(parses, blobs, link(parses, manifests))
+    with _uncollected():
+        parses = {path: unpack(payload, words=False) for path, payload in packed.items()}
+        words = {path: unpack_words(payload) for path, payload in packed.items() if not parses[path].skipped}
+        snapshot = make_snapshot(parses, words, blobs, link(parses, manifests))
     store.save_snapshot(key, version, pack_snapshot(snapshot))
     return CodeView(snapshot)
 
@@ -354,8 +357,8 @@ def cut_lines(firsts: Sequence[int], lasts: Sequence[int]) -> tuple[list[int], l
     return begins, owners
 
 
-def _parses(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Report, workers: int) -> dict[RepoPath, Parse]:
-    """Return every file's parse, from the store or made now and stored."""
+def _packed(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Report, workers: int) -> dict[RepoPath, bytes]:
+    """Return every file's parse, packed, from the store or made now and stored."""
     wanted: dict[str, dict[Oid, None]] = {}
     named = {path: language.name for path in blobs if (language := language_of(path)) is not None}
     for path, name in named.items():
@@ -370,7 +373,19 @@ def _parses(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Repo
         packed.update(((row.language, row.blob), row.payload) for row in batch)
         done += len(batch)
         say("parsing", done, len(missing))
-    return {path: unpack(packed[name, blobs[path]]) for path, name in named.items()}
+    return {path: packed[name, blobs[path]] for path, name in named.items()}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for garbage while millions of small values are made: it would look through all of them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _digest(blobs: Mapping[RepoPath, Oid]) -> Oid:

@@ -21,7 +21,7 @@ from tree_sitter import Query
 
 from backstory.graph.types import RepoPath
 
-TABLE_VERSION = "2"
+TABLE_VERSION = "3"
 """Raise it whenever what is read from a file changes by more than queries and words: stored parses are keyed by it (see `parse_version`)."""
 
 Modules = Literal["dotted", "paths", "packages", "folders", "crates", "includes", "constants"]

@@ -1,12 +1,18 @@
 """A `Parse` as bytes for the store, and back.
 
-Two sections, each JSON under zlib: what linking needs, and the words, which are the larger half and not needed to link. JSON rather than a binary
-format of Python's own, so that a damaged or foreign row can never do more than fail to load.
+Two sections: what linking needs, as JSON, and the words, which are the larger half and not needed to link, as numbers that can be joined to those of
+other files without being looked at one by one. JSON rather than a binary format of Python's own, so that a damaged or foreign row can never do
+more than fail to load.
 """
 
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from backstory.errors import StorageError
 from backstory.graph.outline import Definition
@@ -14,6 +20,20 @@ from backstory.graph.parse import Base, Import, Parse, Reference, Typed
 from backstory.graph.types import Span
 
 LEVEL = 3  # of zlib: a third larger than level 9 and several times faster
+
+Numbers = npt.NDArray[np.uint32]
+
+
+class WordRows(NamedTuple):
+    """The words of one file: row n holds words[starts[n]:starts[n + 1]], indices into vocabulary, with as many counts.
+
+    The rows are those of `Parse.own_words`: what stands outside all definitions, then each definition.
+    """
+
+    vocabulary: Sequence[str]
+    starts: Numbers
+    words: Numbers
+    counts: Numbers
 
 
 def pack(parse: Parse) -> bytes:
@@ -30,13 +50,16 @@ def pack(parse: Parse) -> bytes:
         "packages": parse.packages,
         "hidden": parse.hidden,
     }
-    return join_sections([_compressed(outline), _compressed(_words_out(parse.own_words))])
+    rows = word_rows(parse.own_words)
+    numbers = [raw_numbers(part) for part in (rows.starts, rows.words, rows.counts)]
+    words = join_sections([as_json(rows.vocabulary), *numbers])
+    return join_sections([zlib.compress(as_json(outline), LEVEL), zlib.compress(words, LEVEL)])
 
 
 def unpack(payload: bytes, *, words: bool = True) -> Parse:
     """Return the parse that `pack` wrote; without its words unless `words`. Raises StorageError when the payload is damaged."""
     try:
-        first, second = split_sections(payload)
+        first, _ = split_sections(payload)
         outline = json.loads(zlib.decompress(first))
         return Parse(
             language=outline["language"],
@@ -52,10 +75,29 @@ def unpack(payload: bytes, *, words: bool = True) -> Parse:
             bases=tuple(map(Base._make, outline["bases"])),
             packages=tuple(outline["packages"]),
             hidden=tuple(outline["hidden"]),
-            own_words=_words_in(json.loads(zlib.decompress(second))) if words else (),
+            own_words=_dictionaries(unpack_words(payload)) if words else (),
         )
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
-        raise StorageError(f"a stored parse is damaged ({error}); run `backstory cache clear` and try again") from error
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as error:
+        raise _damaged(error) from error
+
+
+def unpack_words(payload: bytes) -> WordRows:
+    """Return the words of a packed parse. Raises StorageError when the payload is damaged."""
+    try:
+        _, second = split_sections(payload)
+        vocabulary, starts, words, counts = split_sections(zlib.decompress(second))
+        return WordRows(json.loads(vocabulary), numbers_in(starts), numbers_in(words), numbers_in(counts))
+    except (ValueError, zlib.error) as error:
+        raise _damaged(error) from error
+
+
+def word_rows(parts: Sequence[Mapping[str, int]]) -> WordRows:
+    """Return the words of the parts of a file as rows."""
+    numbers: dict[str, int] = {}
+    words = [numbers.setdefault(word, len(numbers)) for part in parts for word in part]
+    counts = [count for part in parts for count in part.values()]
+    starts = np.cumsum([0, *map(len, parts)], dtype=np.uint32)
+    return WordRows(list(numbers), starts, np.array(words, np.uint32), np.array(counts, np.uint32))
 
 
 def join_sections(sections: Iterable[bytes]) -> bytes:
@@ -76,19 +118,28 @@ def split_sections(payload: bytes) -> list[bytes]:
     return sections
 
 
-def _compressed(value: object) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), LEVEL)
+def as_json(value: object) -> bytes:
+    """Return a value as compact JSON."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _words_out(parts: Sequence[Mapping[str, int]]) -> list[object]:
-    """Return [vocabulary, then for each part its word numbers and counts in turn]."""
-    numbers: dict[str, int] = {}
-    rows = [[value for word, count in part.items() for value in (numbers.setdefault(word, len(numbers)), count)] for part in parts]
-    return [list(numbers), *rows]
+def raw_numbers(numbers: Numbers) -> bytes:
+    """Return numbers as bytes, the same on every machine."""
+    return numbers.astype("<u4").tobytes()
 
 
-def _words_in(rows: list[list[int]]) -> tuple[dict[str, int], ...]:
-    if not rows:
-        return ()
-    vocabulary: Sequence[str] = rows[0]  # type: ignore[assignment]  # the first row holds the words themselves
-    return tuple({vocabulary[number]: count for number, count in zip(row[::2], row[1::2], strict=True)} for row in rows[1:])
+def numbers_in(raw: bytes) -> Numbers:
+    """Return the numbers that `raw_numbers` wrote. Raises ValueError for a number of bytes that does not fit."""
+    return cast(Numbers, np.frombuffer(raw, "<u4"))
+
+
+def _dictionaries(rows: WordRows) -> tuple[dict[str, int], ...]:
+    starts, words, counts = rows.starts.tolist(), rows.words.tolist(), rows.counts.tolist()
+    return tuple(
+        {rows.vocabulary[word]: count for word, count in zip(words[first:end], counts[first:end], strict=True)}
+        for first, end in pairwise(starts)
+    )
+
+
+def _damaged(error: Exception) -> StorageError:
+    return StorageError(f"a stored parse is damaged ({error}); run `backstory cache clear` and try again")

@@ -16,7 +16,6 @@ from backstory.graph.languages import Language, language_named
 from backstory.graph.manifests import Manifest
 from backstory.graph.modules import Modules
 from backstory.graph.nearness import nearest_to
-from backstory.graph.outline import WHOLE_FILE
 from backstory.graph.parse import RETURNS, Base, Import, Parse, bound_name
 from backstory.graph.spaces import Place, Spaces, table_of
 from backstory.graph.types import RepoPath, SymbolKind
@@ -38,6 +37,7 @@ class Meaning(NamedTuple):
     is_bound: bool
 
 
+_NONE: Mapping[str, str] = {}
 UNKNOWN = Meaning((), "", False)
 EXTERNAL = Meaning((), "external", True)
 
@@ -46,8 +46,9 @@ EXTERNAL = Meaning((), "external", True)
 class FileScope:
     """The visible names of one file.
 
-    members: scope -> name -> qualnames; scopes: qualname -> the scope it is defined in; typed: (scope, variable) -> type, where a member of a
-    class is written `.name` and what a function gives RETURNS.
+    members: scope -> name -> qualnames. scopes: qualname -> the scope it is defined in. typed: variable -> scope -> type, where a member of a
+    class is written `.name` and what a function gives RETURNS. owners: qualname by the owner of a reference, "" for the whole file.
+    inside, outside: what definitions of the file, and names it does not define, were found to mean.
     """
 
     path: RepoPath
@@ -58,13 +59,13 @@ class FileScope:
     kinds: dict[str, SymbolKind] = field(default_factory=dict)
     bound: dict[str, list[Import]] = field(default_factory=dict)
     stars: list[Import] = field(default_factory=list)
-    typed: dict[tuple[str, str], str] = field(default_factory=dict)
+    typed: dict[str, dict[str, str]] = field(default_factory=dict)
     bases: dict[str, list[Base]] = field(default_factory=dict)
+    owners: Sequence[str] = ()
     hidden: frozenset[str] = frozenset()
-
-    def owner(self, index: int) -> str:
-        """Return the qualname of a reference's owner, "" for the whole file."""
-        return "" if index == WHOLE_FILE else self.parse.definitions[index].qualname
+    inside: dict[tuple[str, ...], Meaning] = field(default_factory=dict)
+    outside: dict[tuple[str, str], Meaning] = field(default_factory=dict)
+    _chains: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def is_class(self, scope: str) -> bool:
         """Return whether a scope is a class of this file."""
@@ -74,12 +75,18 @@ class FileScope:
         """Return the scopes that hold members and are no definition of this file: an object literal, the class of another file."""
         return [scope for scope in self.members if scope and scope not in self.kinds]
 
-    def enclosing(self, scope: str) -> Iterable[str]:
-        """Yield `scope` and the scopes around it, innermost first, the file's own ("") last."""
-        while scope:
-            yield scope
-            scope = self.scopes.get(scope, "")
-        yield ""
+    def enclosing(self, scope: str) -> Sequence[str]:
+        """Return `scope` and the scopes around it, innermost first, the file's own ("") last."""
+        found = self._chains.get(scope)
+        if found is None:
+            around = scope
+            found = []
+            while around:
+                found.append(around)
+                around = self.scopes.get(around, "")
+            found.append("")
+            self._chains[scope] = found
+        return found
 
     def enclosing_class(self, scope: str) -> str | None:
         """Return the innermost class around a scope, itself included; a scope that holds members stands in for one."""
@@ -92,7 +99,8 @@ class FileScope:
 def file_scope(path: RepoPath, parse: Parse) -> FileScope:
     """Return the table of one file."""
     language = language_named(parse.language)
-    scope = FileScope(path, language, parse, hidden=frozenset(parse.hidden))
+    owners = [*(definition.qualname for definition in parse.definitions), ""]  # WHOLE_FILE is the last
+    scope = FileScope(path, language, parse, owners=owners, hidden=frozenset(parse.hidden))
     for definition in parse.definitions:
         named = scope.members.setdefault(definition.scope, {})
         named[definition.name] = (*named.get(definition.name, ()), definition.qualname)
@@ -107,12 +115,12 @@ def file_scope(path: RepoPath, parse: Parse) -> FileScope:
         if language.modules == "dotted" and binding.name is None and binding.alias is None and "." in binding.module:
             scope.bound.setdefault(binding.module, []).append(binding)
     for typed in parse.typed:
-        owner = scope.owner(typed.owner)
+        owner = owners[typed.owner]
         first, _, rest = typed.name.partition(".")
         if rest and (not first or first in language.own):
-            scope.typed[scope.enclosing_class(owner) or "", f".{rest}"] = typed.type
+            scope.typed.setdefault(f".{rest}", {})[scope.enclosing_class(owner) or ""] = typed.type
         elif not rest:
-            scope.typed[owner, typed.name] = typed.type
+            scope.typed.setdefault(typed.name, {})[owner] = typed.type
     for base in parse.bases:
         scope.bases.setdefault(base.scope, []).append(base)
     return scope
@@ -126,6 +134,8 @@ class Names:
         self.modules = Modules(files, manifests)
         self.spaces = Spaces(files, self.modules)
         self._exported: dict[tuple[RepoPath, str], tuple[Place, ...]] = {}
+        self._imported: dict[tuple[RepoPath, Import], tuple[Place, ...]] = {}
+        self._members: dict[tuple[Place, str], tuple[Place, ...]] = {}
         self._bases: dict[Place, tuple[Place, ...]] = {}
         self._ancestry: dict[Place, tuple[Place, ...]] = {}
         self._whole: dict[Place, Place] = {}  # what holds members of a class of another file -> the class
@@ -135,14 +145,17 @@ class Names:
         self._telling: set[tuple[RepoPath, str, str]] = (
             set()
         )  # variables whose type is being told: in `till = till.open()` the second is another
-        self._depth = 0  # of bases that are members of classes whose bases are ..., and of types told by other types, each found through the one before
+        self._depth = 0  # of types told by other types, each found through the one before
+        self._unsettled = 0  # bases that are being looked for; what is found meanwhile may be less than all, so it is not kept
 
         self._join_reopened()
+        self._unsettled = 1  # until it is known which scopes belong to which class
         for path, file in self.files.items():
             for holder in file.holders() if file.language.shares_names else ():
                 for place in self._class_held(file, holder):
                     self._whole[Place(path, holder)] = place
                     self._parts.setdefault(place, []).append(Place(path, holder))
+        self._unsettled = 0
 
     # --- names ------------------------------------------------------------------------------------------------------------------------
 
@@ -150,17 +163,32 @@ class Names:
         """Return what a bare name means in a scope. Where a language has it so, a class's members are visible bare only in its own body."""
         bare = file.language.bare_members
         for around in file.enclosing(scope):
-            if around != scope and not bare and file.is_class(around):
+            if around and around != scope and not bare and file.is_class(around):
                 continue
             if bare and file.is_class(around) and _last(around) == name:
                 continue  # the class, not its constructor
-            found = file.members.get(around, {}).get(name)
+            members = file.members.get(around)
+            found = members.get(name) if members else None
             if found:
-                return Meaning(_unique(self.whole(Place(file.path, qualname)) for qualname in found), "same file", True)
+                inside = file.inside.get(found)
+                if inside is None:
+                    inside = Meaning(_unique(self.whole(Place(file.path, qualname)) for qualname in found), "same file", True)
+                    file.inside[found] = inside
+                return inside
             owner = self._class_at(file, around) if bare else None
-            members = self.members(owner, name) if owner is not None else ()
-            if members:
-                return Meaning(members, "self", True)
+            inherited = self.members(owner, name) if owner is not None else ()
+            if inherited:
+                return Meaning(inherited, "self", True)
+        key = (scope if file.language.nests_names else "", name)
+        meaning = file.outside.get(key)
+        if meaning is None:
+            meaning = self._outside(file, scope, name)
+            if not self._unsettled:
+                file.outside[key] = meaning
+        return meaning
+
+    def _outside(self, file: FileScope, scope: str, name: str) -> Meaning:
+        """Return what a name means that no scope of a file defines."""
         if name in file.language.outside:
             return EXTERNAL
         if name in file.bound:
@@ -213,7 +241,19 @@ class Names:
             return self.spaces.members(place, name)
         if not place.qualname:
             return self.exported(place.path, name)
-        return self._member_of(self.ancestry(self.whole(place)), name)
+        key = (place, name)
+        found = self._members.get(key)
+        if found is None:
+            found = self._member_of(self.ancestry(self.whole(place)), name)
+            if not self._unsettled:
+                self._members[key] = found
+        return found
+
+    def members_of(self, places: Sequence[Place], name: str) -> tuple[Place, ...]:
+        """Return what `.name` is of any of several places."""
+        if len(places) == 1:
+            return self.members(places[0], name)
+        return _unique(found for place in places for found in self.members(place, name))
 
     def inherited(self, place: Place, name: str) -> tuple[Place, ...]:
         """Return what `super().name` is in the class `place`."""
@@ -298,8 +338,11 @@ class Names:
 
     def _type_of(self, file: FileScope, scope: str, name: str) -> Meaning | None:
         """Return what the variable `name` holds in a scope, None when no type is known for such a variable."""
+        typed = file.typed.get(name)
+        if typed is None and not file.language.bare_members:
+            return None
         for around in file.enclosing(scope):
-            kind = file.typed.get((around, name))
+            kind = typed.get(around) if typed else None
             variable = (file.path, around, name)
             if kind is not None and variable not in self._telling:
                 self._telling.add(variable)
@@ -330,7 +373,7 @@ class Names:
         for around in self.ancestry(self.whole(place)):
             for part in self.parts(around):
                 file = self.files[part.path]
-                kind = file.typed.get((part.qualname, f".{name}"))
+                kind = file.typed.get(f".{name}", _NONE).get(part.qualname)
                 if kind is not None:
                     return self._instance(file, part.qualname, kind).places
         return ()
@@ -348,7 +391,7 @@ class Names:
             if file is None or not place.qualname or file.kinds.get(place.qualname, "class") == "class":
                 found.append(place)
                 continue
-            kind = file.typed.get((place.qualname, RETURNS))
+            kind = file.typed.get(RETURNS, _NONE).get(place.qualname)
             if kind is not None:
                 around = file.scopes.get(place.qualname, "")
                 found += self._instance(file, around, kind).places
@@ -358,32 +401,37 @@ class Names:
 
     def bases(self, place: Place) -> tuple[Place, ...]:
         """Return the classes a class names as its bases, as far as they are in the repository."""
-        if place not in self._bases and self._depth < MAX_HOPS:
-            self._depth += 1
-            self._bases[place] = ()  # a class among its own bases ends here
-            found = []
-            for part in self.parts(place):
-                file = self.files[part.path]
-                outside = file.scopes.get(part.qualname, "")
-                for base in file.bases.get(part.qualname, ()):
-                    meaning = self.class_named(file, outside, f"{base.receiver}.{base.name}" if base.receiver else base.name)
-                    found += [other for other in map(self._default, meaning.places) if other is not None and other != place]
-            self._bases[place] = _unique(found)
-            self._depth -= 1
-        return self._bases.get(place, ())
+        known = self._bases.get(place)
+        if known is not None or self._unsettled >= MAX_HOPS:
+            return known or ()
+        self._unsettled += 1
+        self._bases[place] = ()  # a class among its own bases ends here
+        found = []
+        for part in self.parts(place):
+            file = self.files[part.path]
+            outside = file.scopes.get(part.qualname, "")
+            for base in file.bases.get(part.qualname, ()):
+                meaning = self.class_named(file, outside, f"{base.receiver}.{base.name}" if base.receiver else base.name)
+                found += [other for other in map(self._default, meaning.places) if other is not None and other != place]
+        self._bases[place] = _unique(found)
+        self._unsettled -= 1
+        return self._bases[place]
 
     def ancestry(self, place: Place) -> tuple[Place, ...]:
         """Return a class and all its bases, nearest first, left before right (the order of Python's C3 in all but diamond shapes)."""
-        if place not in self._ancestry:
-            found: dict[Place, None] = {}
-            waiting = [place]
-            while waiting and len(found) < MAX_BASES:
-                current = waiting.pop()
-                if current not in found:
-                    found[current] = None
-                    waiting += reversed(self.bases(current))
+        known = self._ancestry.get(place)
+        if known is not None:
+            return known
+        found: dict[Place, None] = {}
+        waiting = [place]
+        while waiting and len(found) < MAX_BASES:
+            current = waiting.pop()
+            if current not in found:
+                found[current] = None
+                waiting += reversed(self.bases(current))
+        if not self._unsettled:
             self._ancestry[place] = tuple(found)
-        return self._ancestry[place]
+        return tuple(found)
 
     def _default(self, place: Place) -> Place | None:
         """Return the default export where a whole module stands for a value (`const Base = require(...)`)."""
@@ -480,6 +528,14 @@ class Names:
 
     def imported(self, file: FileScope, binding: Import, hops: int = 0) -> tuple[Place, ...]:
         """Return what the name bound by an import is; for a star import of a space, the space."""
+        if hops or self._unsettled:  # within a chain, what is found may end where a cycle does
+            return self._find_imported(file, binding, hops)
+        key = (file.path, binding)
+        if key not in self._imported:
+            self._imported[key] = self._find_imported(file, binding, 0)
+        return self._imported[key]
+
+    def _find_imported(self, file: FileScope, binding: Import, hops: int) -> tuple[Place, ...]:
         if file.language.shares_names:
             named = binding.name if binding.name != "*" else None
             return self._absolute(file, ".".join(part for part in (binding.module, named) if part))

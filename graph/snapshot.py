@@ -10,19 +10,18 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from backstory.errors import StorageError
-from backstory.graph.pack import LEVEL, join_sections, split_sections
+from backstory.graph.pack import LEVEL, Numbers, WordRows, as_json, join_sections, numbers_in, raw_numbers, split_sections
 from backstory.graph.parse import Parse
-from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Span, Symbol, SymbolId, SymbolKind
+from backstory.graph.types import EdgeKind, Oid, RepoPath, Span, Symbol, SymbolId, SymbolKind
 
-SNAPSHOT_VERSION = "1"
+SNAPSHOT_VERSION = "2"
 
-Numbers = npt.NDArray[np.uint32]
 _KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
 _SYMBOL_KINDS: tuple[SymbolKind, ...] = get_args(SymbolKind)
 
@@ -132,15 +131,17 @@ class Snapshot:
         """Return the word counts. Raises StorageError when they are damaged."""
         try:
             vocabulary, starts, words, counts = map(zlib.decompress, split_sections(self.packed_words))
-            return WordTable(json.loads(vocabulary), _numbers(starts), _numbers(words), _numbers(counts))
+            return WordTable(json.loads(vocabulary), numbers_in(starts), numbers_in(words), numbers_in(counts))
         except (ValueError, zlib.error) as error:
             raise _damaged(error) from error
 
 
-def make_snapshot(parses: Mapping[RepoPath, Parse], blobs: Mapping[RepoPath, Oid], edges: Sequence[Edge]) -> Snapshot:
+def make_snapshot(
+    parses: Mapping[RepoPath, Parse], words: Mapping[RepoPath, WordRows], blobs: Mapping[RepoPath, Oid], edges: EdgeColumns
+) -> Snapshot:
     """Return the columns of parsed files, in sorted order, and of the edges between them.
 
-    parses: with their words. edges: between paths and symbols of `parses` only.
+    words: those of each parse. edges: between nodes numbered as here, the files in order and then their definitions.
     """
     paths = [path for path in sorted(parses) if not parses[path].skipped]
     rows = [definition for path in paths for definition in parses[path].definitions]
@@ -157,11 +158,8 @@ def make_snapshot(parses: Mapping[RepoPath, Parse], blobs: Mapping[RepoPath, Oid
         docs=[row.doc for row in rows],
     )
     skipped = {path: parses[path].skipped for path in sorted(parses) if parses[path].skipped}
-    packed = _pack_words([parses[path].own_words for path in paths])
-    empty = _edge_columns((), {})
-    bare = Snapshot(paths, [blobs[path] for path in paths], skipped, symbols, empty, packed)
-    numbers = {node: number for number, node in enumerate(bare.node_ids())}
-    return Snapshot(paths, bare.blobs, skipped, symbols, _edge_columns(edges, numbers), packed)
+    packed = _pack_words([words[path] for path in paths])
+    return Snapshot(paths, [blobs[path] for path in paths], skipped, symbols, edges, packed)
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
@@ -174,8 +172,8 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
         "symbols": [symbols.starts, symbols.kinds, symbols.qualnames, symbols.firsts, symbols.lasts, symbols.signatures, symbols.docs],
         "texts": edges.texts,
     }
-    columns = [edges.kind.tobytes(), _bytes(edges.src), _bytes(edges.dst), _bytes(edges.evidence), edges.weight.tobytes()]
-    return join_sections([*map(_compressed, (_json(outline), *columns)), snapshot.packed_words])
+    columns = [edges.kind.tobytes(), raw_numbers(edges.src), raw_numbers(edges.dst), raw_numbers(edges.evidence), edges.weight.tobytes()]
+    return join_sections([*map(_compressed, (as_json(outline), *columns)), snapshot.packed_words])
 
 
 def unpack_snapshot(payload: bytes) -> Snapshot:
@@ -191,10 +189,10 @@ def unpack_snapshot(payload: bytes) -> Snapshot:
             symbols=SymbolColumns(*outline["symbols"]),
             edges=EdgeColumns(
                 kind=np.frombuffer(kind, np.uint8),
-                src=_numbers(src),
-                dst=_numbers(dst),
+                src=numbers_in(src),
+                dst=numbers_in(dst),
                 weight=np.frombuffer(weight, "<f4"),
-                evidence=_numbers(evidence),
+                evidence=numbers_in(evidence),
                 texts=outline["texts"],
             ),
             packed_words=words,
@@ -213,40 +211,24 @@ def kind_named(number: int) -> EdgeKind:
     return _KINDS[number]
 
 
-def _edge_columns(edges: Sequence[Edge], numbers: Mapping[str, int]) -> EdgeColumns:
-    texts: dict[str, int] = {}
-    order = {kind: number for number, kind in enumerate(_KINDS)}
-    return EdgeColumns(
-        kind=np.array([order[edge.kind] for edge in edges], np.uint8),
-        src=np.array([numbers[edge.src] for edge in edges], "<u4"),
-        dst=np.array([numbers[edge.dst] for edge in edges], "<u4"),
-        weight=np.array([edge.weight for edge in edges], "<f4"),
-        evidence=np.array([texts.setdefault(edge.evidence, len(texts)) for edge in edges], "<u4"),
-        texts=list(texts),
-    )
-
-
-def _pack_words(files: Sequence[Sequence[Mapping[str, int]]]) -> bytes:
+def _pack_words(files: Sequence[WordRows]) -> bytes:
     """Return the words of all nodes as sections: each file's own first, then those of all symbols."""
-    own = [parts[0] if parts else {} for parts in files]
-    rows = [*own, *(row for parts in files for row in parts[1:])]
     numbers: dict[str, int] = {}
-    words = [numbers.setdefault(word, len(numbers)) for row in rows for word in row]
-    counts = [count for row in rows for count in row.values()]
-    starts = np.cumsum([0, *map(len, rows)])
-    return join_sections(map(_compressed, (_json(list(numbers)), *(_bytes(np.array(part, "<u4")) for part in (starts, words, counts)))))
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def _bytes(numbers: Numbers) -> bytes:
-    return numbers.astype("<u4").tobytes()
-
-
-def _numbers(raw: bytes) -> Numbers:
-    return cast(Numbers, np.frombuffer(raw, "<u4"))
+    own: list[Numbers] = []
+    inner: list[Numbers] = []
+    own_counts: list[Numbers] = []
+    inner_counts: list[Numbers] = []
+    lengths = [np.diff(rows.starts) for rows in files]
+    for rows in files:
+        known = np.array([numbers.setdefault(word, len(numbers)) for word in rows.vocabulary], np.uint32)
+        words, cut = known[rows.words], int(rows.starts[1])
+        own.append(words[:cut])
+        inner.append(words[cut:])
+        own_counts.append(rows.counts[:cut])
+        inner_counts.append(rows.counts[cut:])
+    each = np.concatenate([np.zeros(1, np.uint32), *(part[:1] for part in lengths), *(part[1:] for part in lengths)])
+    columns = [np.cumsum(each), np.concatenate([each[:0], *own, *inner]), np.concatenate([each[:0], *own_counts, *inner_counts])]
+    return join_sections(map(_compressed, (as_json(list(numbers)), *map(raw_numbers, columns))))
 
 
 def _compressed(raw: bytes) -> bytes:
