@@ -1,7 +1,7 @@
 """Time the code half of the graph on a repository: `python bench/code.py PATH [REVISION]`.
 
-Prints what was found, then seconds, CPU seconds (workers included) and peak memory for three runs over one store: cold (nothing stored), warm
-(everything stored) and stale (all blobs parsed, but the snapshot is gone, as after a commit).
+Prints what was found, then seconds, CPU seconds (workers included) and peak memory for runs over one store: cold (nothing stored), warm
+(everything stored), stale (all blobs parsed, but the snapshot is gone), and then pinned at older commits, most of whose blobs are stored.
 """
 
 import os
@@ -22,6 +22,7 @@ from backstory.graph.store import Store
 from backstory.graph.types import Oid
 
 Result = TypeVar("Result")
+OLDER = (10, 100, 1000)  # commits along first parents
 
 
 def measured(label: str, work: Callable[[], Result]) -> Result:
@@ -35,10 +36,29 @@ def measured(label: str, work: Callable[[], Result]) -> Result:
     return result
 
 
+class Parsed:
+    """Counts the files that are parsed, as a report of progress."""
+
+    files = 0
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        if phase == "parsing":
+            self.files = done
+
+
+def commit_named(git_dir: Path, revision: str) -> Oid | None:
+    """Return the commit a revision names, None when there is none."""
+    try:
+        return Oid(str(pygit2.Repository(str(git_dir)).revparse_single(revision).peel(pygit2.Commit).id))
+    except KeyError:
+        return None
+
+
 def main(path: str, revision: str = "HEAD") -> None:
     """Measure one repository."""
     git_dir = Path(pygit2.discover_repository(path) or path)
-    commit = Oid(str(pygit2.Repository(str(git_dir)).revparse_single(revision).peel(pygit2.Commit).id))
+    commit = commit_named(git_dir, revision)
+    assert commit is not None, f"no commit {revision!r}"
     mirror = Mirror(git_dir, "bench", Git(git_dir), shallow=False)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "graph.db")
@@ -57,6 +77,14 @@ def main(path: str, revision: str = "HEAD") -> None:
         with store.transaction():
             store.write("DELETE FROM snapshots", [()])
         measured("stale", view)
+        for steps in OLDER:
+            found = commit_named(git_dir, f"{revision}~{steps}")
+            if found is not None:
+                older, parsed = found, Parsed()
+                measured(
+                    f"pinned {steps} commits earlier", lambda older=older, parsed=parsed: code_view(mirror, older, store, report=parsed)
+                )
+                print(f"  {parsed.files} files parsed")
 
 
 if __name__ == "__main__":

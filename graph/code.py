@@ -7,7 +7,7 @@ so that a second look at the same code does neither. A `CodeView` is read-only; 
 import gc
 import posixpath
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha1
@@ -25,7 +25,6 @@ from backstory.graph.parallel import Job, parse_jobs
 from backstory.graph.snapshot import (
     SNAPSHOT_VERSION,
     Snapshot,
-    WordTable,
     kind_named,
     kind_numbers,
     make_snapshot,
@@ -33,6 +32,7 @@ from backstory.graph.snapshot import (
     unpack_snapshot,
 )
 from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Report, Symbol, SymbolId, silent
+from backstory.graph.word_table import WORDS_VERSION, WordTable, join_words, pack_table, unpack_table
 
 Direction = Literal["out", "in"]
 
@@ -73,28 +73,46 @@ def code_view(mirror: Trees, commit: Oid, store: Kept, *, report: Report | None 
     files = {path: entry.blob for path, entry in sorted(mirror.files(commit).items()) if entry.is_file}
     blobs = {path: blob for path, blob in files.items() if language_of(path) is not None}
     project = {path: blob for path, blob in files.items() if is_manifest(path)}
-    version = f"{SNAPSHOT_VERSION}.{LINK_VERSION}.{table_version()}"
     key = _digest({**blobs, **project})
+    say = report or silent
+
+    def table() -> WordTable:
+        return _word_table(store, key, lambda: _packed(mirror, blobs, store, say, workers))
+
+    version = f"{SNAPSHOT_VERSION}.{LINK_VERSION}.{table_version()}"
     payload = store.snapshot(key, version)
     if payload is not None:
-        return CodeView(unpack_snapshot(payload))
-    say = report or silent
+        return CodeView(unpack_snapshot(payload), table)
     packed = _packed(mirror, blobs, store, say, workers)
     say("linking", 0, None)
     manifests = read_manifests({path: mirror.read_blob(blob) for path, blob in project.items()})
     with _uncollected():
         parses = {path: unpack(payload, words=False) for path, payload in packed.items()}
-        words = {path: unpack_words(payload) for path, payload in packed.items() if not parses[path].skipped}
-        snapshot = make_snapshot(parses, words, blobs, link(parses, manifests))
+        snapshot = make_snapshot(parses, blobs, link(parses, manifests))
     store.save_snapshot(key, version, pack_snapshot(snapshot))
-    return CodeView(snapshot)
+    return CodeView(snapshot, table)
+
+
+def _word_table(store: Kept, key: Oid, packed: Callable[[], Mapping[RepoPath, bytes]]) -> WordTable:
+    """Return the words of a tree from the store, or joined now and stored. packed: gives the parses of its files."""
+    version = f"words-{WORDS_VERSION}.{table_version()}"
+    payload = store.snapshot(key, version)
+    if payload is not None:
+        return unpack_table(payload)
+    with _uncollected():
+        rows = [unpack_words(payload) for _, payload in sorted(packed().items())]
+        table = join_words([row for row in rows if len(row.starts) > 1])  # a file that was not parsed has no rows
+    store.save_snapshot(key, version, pack_table(table))
+    return table
 
 
 class CodeView:
     """The code of one tree. Files are in order of path, symbols in order of position, outer before inner."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, table: Callable[[], WordTable]) -> None:
+        """Show a snapshot. table: gives its words, when they are first asked for."""
         self._snapshot = snapshot
+        self._table = table
         self._numbers = {path: number for number, path in enumerate(snapshot.paths)}
         self._symbols: dict[int, tuple[Symbol, ...]] = {}
 
@@ -233,7 +251,7 @@ class CodeView:
     @cached_property
     def word_table(self) -> WordTable:
         """The words of all nodes as sparse rows, in order of `nodes`; loaded when first asked for."""
-        return self._snapshot.words()
+        return self._table()
 
     @cached_property
     def nodes(self) -> Sequence[str]:

@@ -21,7 +21,7 @@ from tree_sitter import Query
 
 from backstory.graph.types import RepoPath
 
-TABLE_VERSION = "3"
+TABLE_VERSION = "5"
 """Raise it whenever what is read from a file changes by more than queries and words: stored parses are keyed by it (see `parse_version`)."""
 
 Modules = Literal["dotted", "paths", "packages", "folders", "crates", "includes", "constants"]
@@ -147,7 +147,7 @@ LANGUAGES: tuple[Language, ...] = (
         modules="dotted",
         tests=re.compile(r"(tests?|test_.*|.*_tests?|conftest)\.py", re.IGNORECASE),
         own=frozenset({"self", "cls"}),
-        above=frozenset({"super", "super()"}),
+        above=frozenset({"super()"}),
         doc="inside",
         generics="[]",
         wrappers=frozenset({"Optional", "Annotated", "Final", "ClassVar"}),

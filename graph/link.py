@@ -80,27 +80,37 @@ class _Linker:
                 self.places.append(place)
                 self.file_of.append(number)
         self.node = {place: number for number, place in enumerate(self.places)}
-        self.texts: dict[str, int] = {}
-        # For each kind, src * len(places) + dst -> (weight, number of the evidence).
-        self.found: dict[EdgeKind, dict[int, tuple[float, int]]] = {kind: {} for kind in _ORDER}
+        self.notes: dict[tuple[float, str], int] = {}  # (weight, evidence) -> its number
+        self.weights: list[float] = []  # by the number of a note
+        # For each kind, src * len(places) + dst -> number of the note.
+        self.found: dict[EdgeKind, dict[int, int]] = {kind: {} for kind in _ORDER}
+
+    def note(self, weight: float, evidence: str) -> int:
+        """Return the number of a weight with its evidence."""
+        number = self.notes.setdefault((weight, evidence), len(self.notes))
+        if number == len(self.weights):
+            self.weights.append(weight)
+        return number
 
     def add(self, kind: EdgeKind, src: int, dst: int, weight: float, evidence: str) -> None:
         edges = self.found[kind]
         key = src * len(self.places) + dst
         known = edges.get(key)
-        if known is None or known[0] < weight:
-            edges[key] = (weight, self.texts.setdefault(evidence, len(self.texts)))
+        if known is None or self.weights[known] < weight:
+            edges[key] = self.note(weight, evidence)
 
     def columns(self) -> EdgeColumns:
         ends = [self.ends(kind) for kind in _ORDER]
-        rows = [row for kind in _ORDER for row in self.found[kind].values()]
+        notes = np.array([note for kind in _ORDER for note in self.found[kind].values()], np.int64)
+        texts: dict[str, int] = {}
+        text_of = [texts.setdefault(evidence, len(texts)) for _, evidence in self.notes]
         return EdgeColumns(
             kind=np.repeat(np.array(kind_numbers(_ORDER), np.uint8), [len(self.found[kind]) for kind in _ORDER]),
             src=np.concatenate([src for src, _ in ends]).astype("<u4"),
             dst=np.concatenate([dst for _, dst in ends]).astype("<u4"),
-            weight=np.array([weight for weight, _ in rows], "<f4"),
-            evidence=np.array([evidence for _, evidence in rows], "<u4"),
-            texts=list(self.texts),
+            weight=np.array(self.weights, "<f4")[notes],
+            evidence=np.array(text_of, "<u4")[notes],
+            texts=list(texts),
         )
 
     def ends(self, kind: EdgeKind) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -171,7 +181,7 @@ class _Linker:
 
     def calls(self) -> None:
         node, files, total = self.node, len(self.names.files), len(self.places)
-        edges, texts = self.found["calls"], self.texts
+        edges, weights = self.found["calls"], self.weights
         first = files  # the node of a file's first definition
         for number, file in enumerate(self.names.files.values()):
             for reference in file.parse.references:
@@ -186,8 +196,8 @@ class _Linker:
                 for target in targets:
                     if target != src:
                         known = edges.get(src * total + target)
-                        if known is None or known[0] < weight:
-                            edges[src * total + target] = (weight, texts.setdefault(how, len(texts)))
+                        if known is None or weights[known] < weight:
+                            edges[src * total + target] = self.note(weight, how)
             first += len(file.parse.definitions)
 
     # --- classes ----------------------------------------------------------------------------------------------------------------------
@@ -254,15 +264,15 @@ class _Linker:
     def tests(self) -> None:
         """Make edges from what tests import and call by scope (a name alone proves no test), and from names of files."""
         tests = np.array([self.is_test[place.path] or self._tests_inside(place) for place in self.places], bool)
-        texts = list(self.texts)
+        notes = list(self.notes)
         for kind in ("calls", "imports"):
             src, dst = self.ends(kind)
             rows = list(self.found[kind].values())
             for row in np.flatnonzero(tests[src] & ~tests[dst]).tolist():
-                weight, evidence = rows[row]
-                if not texts[evidence].startswith(NAME_ONLY):
-                    note = "calls it" if kind == "calls" else f"imports it, {texts[evidence]}"
-                    self.add("tests", int(src[row]), int(dst[row]), weight, note)
+                weight, evidence = notes[rows[row]]
+                if not evidence.startswith(NAME_ONLY):
+                    said = "calls it" if kind == "calls" else f"imports it, {evidence}"
+                    self.add("tests", int(src[row]), int(dst[row]), weight, said)
         by_stem: dict[str, list[RepoPath]] = {}
         for path, is_one in self.is_test.items():
             if not is_one:

@@ -69,6 +69,10 @@ class Outline:
         """Return the last names of all definitions."""
         return {item.name for item in self.found}
 
+    def holders(self) -> set[str]:
+        """Return the names of what holds members without being a definition."""
+        return {part for item in self._nested if item.is_scope or item.owner for part in (item.name, item.owner.partition(".")[0])}
+
     def owner_at(self, byte: int) -> int:
         """Return the index of the innermost definition around a byte, or WHOLE_FILE."""
         return self.owners[bisect_right(self.starts, byte) - 1]

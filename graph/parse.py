@@ -152,12 +152,14 @@ def parse_blob(language: Language, source: bytes) -> Parse:
     imports = _imports(language, source, matches)
     known = outline.names() | _bound_names(language, imports)
     captures = _cursor(ready.names).captures(root)
+    typed = _typed(language, source, matches, outline, known)
+    told = known | outline.holders() | {row.name.partition(".")[0] for row in typed}
     return Parse(
         language=language.name,
         definitions=outline.definitions(matches),
-        references=_references(language, source, captures, outline, known),
+        references=_references(language, source, captures, outline, known, told),
         imports=imports,
-        typed=_typed(language, source, matches, outline, known),
+        typed=typed,
         exports=_exports(source, matches),
         bases=_bases(language, source, captures, outline),
         packages=_packages(language, source, matches),
@@ -376,11 +378,14 @@ def _bases(language: Language, source: bytes, captures: Captures, outline: Outli
 # --- references -----------------------------------------------------------------------------------------------------------------------
 
 
-def _references(language: Language, source: bytes, captures: Captures, outline: Outline, known: set[str]) -> tuple[Reference, ...]:
+def _references(
+    language: Language, source: bytes, captures: Captures, outline: Outline, known: set[str], told: set[str]
+) -> tuple[Reference, ...]:
     """Return the uses of names that could lead somewhere.
 
-    All calls are kept. A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is,
-    or when it belongs to the object itself: a mention is resolved by scope or not at all.
+    A name that is only mentioned is kept when it is defined or imported here, and a member when its receiver is, or when it belongs to the object
+    itself: a mention is resolved by scope or not at all. All calls are kept but those of names that can only be built in. known: what is
+    defined or imported here. told: with it, what holds members or has a type that can be told.
     """
     found: dict[tuple[ReferenceKind, str, str | None, int], list[int]] = {}
     starts, owners = outline.starts, outline.owners
@@ -389,6 +394,10 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
         owner = owners[bisect_right(starts, node.start_byte) - 1]
         if receiver == "" and (name, owner) in hidden and node.type != "type_identifier":
             return  # a variable of the function's own
+        if only_by_import and kind == "call" and name in (language.builtins if receiver == "" else language.common):
+            root = name if receiver == "" else _root(receiver or "")
+            if root not in told and root not in language.own and receiver not in language.above:
+                return
         key = (kind, name, receiver, owner)
         line = node.start_point.row + 1
         entry = found.get(key)
@@ -398,6 +407,8 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
             entry[0] = min(entry[0], line)
             entry[1] += 1
 
+    every = "*" in known and not language.shares_names  # what a star import binds is known only where it is resolved
+    only_by_import = not every and not language.shares_names
     taken = {node.start_byte for capture in ("skip", "local") for node in captures.get(capture, ())}
     hidden = {(text_of(source, node), owners[bisect_right(starts, node.start_byte) - 1]) for node in captures.get("local", ())}
     hidden = {(name, owner) for name, owner in hidden if owner != WHOLE_FILE}
@@ -441,7 +452,6 @@ def _references(language: Language, source: bytes, captures: Captures, outline: 
         if receiver is not None and (_root(receiver) in known or receiver in language.own):
             add("name", node, name, receiver)
             taken.add(node.start_byte)
-    every = "*" in known and not language.shares_names  # what a star import binds is known only where it is resolved
     for capture in ("name", "use"):
         for node in captures.get(capture, ()):
             start = node.start_byte

@@ -81,11 +81,12 @@ class Resolver:
         return self._guess(file, reference.name, as_method=True)
 
     def _value(self, file: FileScope, scope: str, receiver: str) -> Meaning:
-        """Return what a receiver evaluates to, found once for all of its members that a scope uses."""
-        key = (file.path, scope, receiver)
+        """Return what a receiver evaluates to, found once a scope; once a file where no scope of it can have a say."""
+        here = scope if file.depends_on_scope(receiver) else ""
+        key = (file.path, here, receiver)
         meaning = self._values.get(key)
         if meaning is None:
-            meaning = self._values[key] = self.names.value(file, scope, receiver)
+            meaning = self._values[key] = self.names.value(file, here, receiver)
         return meaning
 
     def _called(self, file: FileScope, places: tuple[Place, ...], is_call: bool) -> tuple[Place, ...]:

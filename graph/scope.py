@@ -37,6 +37,7 @@ class Meaning(NamedTuple):
     is_bound: bool
 
 
+_NO_MEMBERS: Mapping[str, tuple[str, ...]] = {}
 _NONE: Mapping[str, str] = {}
 UNKNOWN = Meaning((), "", False)
 EXTERNAL = Meaning((), "external", True)
@@ -66,10 +67,31 @@ class FileScope:
     inside: dict[tuple[str, ...], Meaning] = field(default_factory=dict)
     outside: dict[tuple[str, str], Meaning] = field(default_factory=dict)
     _chains: dict[str, Sequence[str]] = field(default_factory=dict)
+    _visible: dict[str, Sequence[Mapping[str, tuple[str, ...]]]] = field(default_factory=dict)
+    _inner: set[str] | None = None
 
     def is_class(self, scope: str) -> bool:
         """Return whether a scope is a class of this file."""
         return self.kinds.get(scope) == "class"
+
+    def visible(self, scope: str) -> Sequence[Mapping[str, tuple[str, ...]]]:
+        """Return the names that are seen bare in a scope, innermost first: not those of a class around it."""
+        found = self._visible.get(scope)
+        if found is None:
+            seen = [around for around in self.enclosing(scope) if around == scope or not self.is_class(around)]
+            found = self._visible[scope] = [self.members[around] for around in seen if around in self.members]
+        return found
+
+    def depends_on_scope(self, receiver: str) -> bool:
+        """Return whether what a receiver means can differ between scopes: it begins with the object itself, a variable, or what a scope defines."""
+        if self.language.bare_members or self.language.nests_names:
+            return True
+        first = receiver.partition(".")[0].removesuffix("()")
+        if first in self.language.own or first in self.typed:
+            return True
+        if self._inner is None:
+            self._inner = {name for scope, members in self.members.items() if scope for name in members}
+        return first in self._inner
 
     def holders(self) -> list[str]:
         """Return the scopes that hold members and are no definition of this file: an object literal, the class of another file."""
@@ -161,24 +183,14 @@ class Names:
 
     def lookup(self, file: FileScope, scope: str, name: str) -> Meaning:
         """Return what a bare name means in a scope. Where a language has it so, a class's members are visible bare only in its own body."""
-        bare = file.language.bare_members
-        for around in file.enclosing(scope):
-            if around and around != scope and not bare and file.is_class(around):
-                continue
-            if bare and file.is_class(around) and _last(around) == name:
-                continue  # the class, not its constructor
-            members = file.members.get(around)
-            found = members.get(name) if members else None
-            if found:
-                inside = file.inside.get(found)
-                if inside is None:
-                    inside = Meaning(_unique(self.whole(Place(file.path, qualname)) for qualname in found), "same file", True)
-                    file.inside[found] = inside
-                return inside
-            owner = self._class_at(file, around) if bare else None
-            inherited = self.members(owner, name) if owner is not None else ()
-            if inherited:
-                return Meaning(inherited, "self", True)
+        if file.language.bare_members:
+            meaning = self._bare_member(file, scope, name)
+            if meaning is not None:
+                return meaning
+        else:
+            for members in file.visible(scope):
+                if name in members:
+                    return self._inside(file, members[name])
         key = (scope if file.language.nests_names else "", name)
         meaning = file.outside.get(key)
         if meaning is None:
@@ -186,6 +198,28 @@ class Names:
             if not self._unsettled:
                 file.outside[key] = meaning
         return meaning
+
+    def _inside(self, file: FileScope, qualnames: tuple[str, ...]) -> Meaning:
+        """Return some definitions of a file as a meaning."""
+        meaning = file.inside.get(qualnames)
+        if meaning is None:
+            meaning = Meaning(_unique(self.whole(Place(file.path, qualname)) for qualname in qualnames), "same file", True)
+            file.inside[qualnames] = meaning
+        return meaning
+
+    def _bare_member(self, file: FileScope, scope: str, name: str) -> Meaning | None:
+        """Return what a name means in the scopes of a file whose classes show their members, inherited ones too; None when it is in none."""
+        for around in file.enclosing(scope):
+            if file.is_class(around) and _last(around) == name:
+                continue  # the class, not its constructor
+            found = file.members.get(around, _NO_MEMBERS).get(name)
+            if found:
+                return self._inside(file, found)
+            owner = self._class_at(file, around)
+            inherited = self.members(owner, name) if owner is not None else ()
+            if inherited:
+                return Meaning(inherited, "self", True)
+        return None
 
     def _outside(self, file: FileScope, scope: str, name: str) -> Meaning:
         """Return what a name means that no scope of a file defines."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 
-from backstory.graph.snapshot import WordTable
+from backstory.graph.word_table import WordTable
 from backstory.graph.words import count_words, tokens
 
 Words = Mapping[str, float]

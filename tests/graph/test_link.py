@@ -9,10 +9,10 @@ from backstory.graph.code import CodeView
 from backstory.graph.languages import language_of
 from backstory.graph.link import link
 from backstory.graph.manifests import is_manifest, read_manifests
-from backstory.graph.pack import word_rows
 from backstory.graph.parse import parse_blob
 from backstory.graph.resolve import MAX_CANDIDATES, NAME_ONLY_WEIGHT
 from backstory.graph.snapshot import make_snapshot
+from backstory.graph.word_table import join_words
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.txt"))
 PROJECTS = {path.stem: read_project(path) for path in FIXTURES}
@@ -26,8 +26,8 @@ def parsed(files):
 def linked(files):
     manifests = read_manifests({path: source.encode() for path, source in files.items() if is_manifest(path)})
     parses = parsed(files)
-    words = {path: word_rows(parse.own_words) for path, parse in parses.items()}
-    return CodeView(make_snapshot(parses, words, dict.fromkeys(parses, "0" * 40), link(parses, manifests))).edges()
+    snapshot = make_snapshot(parses, dict.fromkeys(parses, "0" * 40), link(parses, manifests))
+    return CodeView(snapshot, lambda: join_words([])).edges()
 
 
 def edges(files, kind):
