@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from backstory.agent.arguments import read_object
 from backstory.agent.faults import check_fault
 from backstory.agent.messages import Message, Reply, Sampling, ToolCall, ToolSchema
-from backstory.agent.trace import Event
+from backstory.agent.trace import Event, still_valid
 from backstory.agent.wire import prompt_digest, read_reply
 from backstory.agent.written import from_json
 from backstory.errors import UserError
@@ -129,9 +129,9 @@ class RecordedReply:
 
 
 def recorded(events: Iterable[Event]) -> Recording:
-    """Return the replies that a run was given. Raises UserError if it asked no model."""
+    """Return the replies that a run was given, without those that a resumption took back. Raises UserError if it asked no model."""
     replies = []
-    for event in events:
+    for event in still_valid(list(events)):
         if event.kind != "reply":
             continue
         key = event.body.get("key")

@@ -108,6 +108,10 @@ class ScriptedServer:
         """The address to give to a client."""
         return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
+    def wait(self) -> None:
+        """Return when the server is closed from another thread, or with what interrupts this one."""
+        self.desk.closing.wait()
+
     def close(self) -> None:
         """Stop listening and hang up on everyone."""
         self.desk.closing.set()

@@ -141,7 +141,7 @@ class _Journal:
         events, whole_bytes = whole_events(path)
         os.ftruncate(self._file, whole_bytes)
         self._seq = len(events)
-        valid = [event for event in _still_valid(events) if event.kind != "finished"]
+        valid = [event for event in still_valid(events) if event.kind != "finished"]
         limit = next((event.seq for event in valid if event.kind == "limit"), None)
         if past_limit and limit is not None:
             self.append("", "resumed", {"at": limit})
@@ -249,7 +249,7 @@ class ReplayedTrace:
     """A trace that runs every step again and compares it with what was recorded; writes nothing."""
 
     def __init__(self, events: list[Event], *, on_event: Callable[[Event], None] | None = None, lane: str = "") -> None:
-        self._lanes = _by_lane(event for event in _still_valid(events) if event.kind not in ("started", "finished"))
+        self._lanes = _by_lane(event for event in still_valid(events) if event.kind not in ("started", "finished"))
         self._on_event = on_event
         self._name = lane
         self._ahead = self._lanes[lane]
@@ -366,7 +366,7 @@ def whole_events(path: Path) -> tuple[list[Event], int]:
     return events, whole
 
 
-def _still_valid(events: list[Event]) -> list[Event]:
+def still_valid(events: list[Event]) -> list[Event]:
     """Return the events that no resumption overruled: one that went past a limit takes back those from its `at` on, and itself.
 
     One that went another way takes back those of its own lane; the others did not depend on it, or will go another way themselves.

@@ -17,6 +17,7 @@ from backstory.command_fix import fix, replay, resume
 from backstory.command_look import index, locate
 from backstory.command_past import why
 from backstory.command_runs import apply, runs, show, undo
+from backstory.command_scripted import scripted
 from backstory.command_upkeep import action, cache, config, doctor
 from backstory.errors import ExitCode, UserError
 from backstory.face import Face, process_face
@@ -38,7 +39,7 @@ def commands() -> None:
     """Find the change that broke the code, repair it and prove the repair."""
 
 
-for command in (fix, locate, why, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, action):
+for command in (fix, locate, why, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, scripted, action):
     commands.add_command(command)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from backstory.agent.faults import FAULTS
 from backstory.cli import BROKEN_PIPE, PROGRAM, commands
 from backstory.config import FOLDER_VARIABLES, keys
 from backstory.errors import ExitCode
@@ -19,6 +20,7 @@ from backstory.errors import ExitCode
 ROOT = Path(__file__).parent.parent
 PAGES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "AGENTS.md")
 HELP_COLUMNS = 100
+CALL_IN_TEXT = "text_tool_call"
 
 _PART = re.compile(r"(?P<head><!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(?P<tail><!-- end of (?P=name) -->)", re.DOTALL)
 
@@ -78,12 +80,19 @@ def arrows() -> str:
     return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
 
 
+def faults() -> str:
+    """Return the table of what the scripted model can be told to do wrong; the forms that differ in their dialect alone share a row."""
+    rows = [f"| `{name}` | {fault.doc} |" for name, fault in FAULTS.items() if not name.startswith(f"{CALL_IN_TEXT}:")]
+    return "\n".join(["| fault | what the client sees |", "| --- | --- |", *rows])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "command-help": command_help,
     "config-keys": config_keys,
     "folder-variables": folder_variables,
     "arrows": arrows,
+    "faults": faults,
 }
 
 

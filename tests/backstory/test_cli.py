@@ -17,7 +17,7 @@ import backstory
 from command import CommandLine
 from repos import Repo
 
-COMMANDS = ["fix", "locate", "index", "show", "runs", "resume", "replay", "apply", "undo", "cache", "doctor", "config"]
+COMMANDS = ["fix", "locate", "index", "show", "runs", "resume", "replay", "apply", "undo", "cache", "doctor", "config", "scripted"]
 HEAVY = {
     "pygit2",
     "networkx",
