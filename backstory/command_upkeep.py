@@ -84,19 +84,30 @@ def _confirm(face: Face, going: "list[Kept]", *, yes: bool) -> None:
         raise click.Abort
 
 
-@click.command(short_help="Look whether everything a run needs is here.", cls=options.Command, examples=("backstory doctor",))
+@click.command(
+    short_help="Look whether everything a run needs is here.",
+    cls=options.Command,
+    examples=("backstory doctor", "backstory doctor --model hosted_vllm/NAME --api-base http://127.0.0.1:8000/v1"),
+)
+@options.model
 @options.as_json
 @options.talk
 @options.with_face
-def doctor(face: Face, as_json: bool) -> int:
-    """Look whether everything a run needs is here, and say what to do if not.
+def doctor(face: Face, model: str | None, api_base: str | None, no_model: bool, as_json: bool) -> int:
+    """Look whether everything a run needs is here, and say what to do if not. A model that is named or configured is asked for one short reply.
 
-    Ends with 0, with 6 if there is no sandbox, with 9 if nothing can be kept, with 2 for anything else that is missing.
+    Ends with 0, with 6 if there is no sandbox, with 9 if nothing can be kept, with 2 for anything else that is missing here, with 7 for a model
+    that does not answer or calls no tool.
     """
-    from backstory.harness.doctor import examine, verdict
+    from backstory.endpoint import model_settings, open_model
+    from backstory.harness.doctor import examine, examine_model, verdict
 
     folders = face.folders()
+    choice = face.config({"model": model, "api_base": api_base}).model
+    settings = model_settings(choice, no_model=no_model)
     findings = examine(cache_dir=folders.cache, state_dir=folders.state)
+    if settings is not None:
+        findings += examine_model(open_model(settings, choice, face.environ))
     code = verdict(findings)
     if as_json:
         rows = [

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,7 +14,9 @@ from typing import Final
 
 import pygit2
 
-from backstory.errors import ExitCode, UserError
+from backstory.agent.calls import Call, read_calls
+from backstory.agent.messages import Message, Model, Sampling, ToolSchema
+from backstory.errors import ExitCode, ModelError, UserError
 from backstory.graph.git import Git, GitError
 from backstory.graph.languages import LANGUAGES, compiled
 from backstory.tools.sandbox import probe
@@ -22,6 +25,17 @@ OLDEST_GIT: Final = (2, 36)  # the first with safe.bareRepository and stable `ca
 OLDEST_PYTHON: Final = (3, 11)
 # A mirror of a large project with its graph takes about this much; below it a run may end for lack of room.
 ROOM_BYTES: Final = 2 * 1024**3
+# How long a model may take to answer the one question it is asked here, a cold start of its server included.
+ANSWER_S: Final = 60.0
+READY: Final = ToolSchema(
+    "ready",
+    "Says that tools can be called.",
+    {"type": "object", "properties": {"word": {"type": "string", "description": "The word that was given."}}, "required": ["word"]},
+)
+GREETING: Final = (
+    Message("system", "You call tools. Never answer in words."),
+    Message("user", "Call the tool `ready` with the word `yes`."),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +62,36 @@ def examine(*, cache_dir: Path, state_dir: Path) -> list[Finding]:
     return [finding for look in looks for finding in look()]
 
 
+def examine_model(model: Model) -> list[Finding]:
+    """Return whether a model answers, whether its calls of tools can be read, and whether it tells what a reply cost. Asks for one short reply."""
+    try:
+        reply = model.reply(
+            GREETING, (READY,), sampling=Sampling(temperature=0.0, output_tokens=512), timeout_s=ANSWER_S, cancel=threading.Event()
+        )
+    except ModelError as error:
+        return [Finding("model", False, str(error), "see docs/model.md for what a server needs", ExitCode.MODEL)]
+    if reply.stop == "cancelled":
+        return [Finding("model", False, f"{model.name} did not answer in {ANSWER_S:.0f} s", "look at its server's log", ExitCode.MODEL)]
+    usage = reply.usage
+    said = read_calls(reply.message, (READY,), cut=reply.stop == "length", turn=len(GREETING))
+    called = [one for one in said.calls if isinstance(one, Call) and one.name == READY.name]
+    how = "as calls" if reply.message.calls else "in its text, where they are read too"
+    cached = "not told" if usage.cached_tokens is None else f"{usage.cached_tokens} of them cached"
+    told = (
+        f"{usage.input_tokens} in ({cached}), {usage.output_tokens} out" if usage.input_tokens else "not told; --budget-tokens cannot hold"
+    )
+    remedy = "choose a model trained to call tools; for vLLM set --enable-auto-tool-choice and the --tool-call-parser of its family"
+    return [
+        Finding("model", True, f"{model.name} answered in {usage.seconds:.1f} s"),
+        Finding("calls of tools", bool(called), how if called else "it was asked for a call and made none", remedy, ExitCode.MODEL),
+        Finding("tokens", True, told),
+    ]
+
+
 def verdict(findings: Sequence[Finding]) -> ExitCode:
     """Return what `doctor` ends with: 0, or the code of the worst finding (a missing sandbox first)."""
     codes = {finding.exit_code for finding in findings if not finding.ok}
-    order = (ExitCode.SANDBOX, ExitCode.STORAGE, ExitCode.USAGE)
+    order = (ExitCode.SANDBOX, ExitCode.STORAGE, ExitCode.USAGE, ExitCode.MODEL)
     return next((code for code in order if code in codes), ExitCode.VERIFIED)
 
 
