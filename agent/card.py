@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from backstory.agent.corpus import place_of
 from backstory.graph.languages import language_of
 from backstory.graph.repograph import RepoGraph
+from backstory.graph.selection import place_of
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools.commands import find_check_command
 from backstory.tools.formats import text_of

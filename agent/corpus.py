@@ -4,27 +4,19 @@ Built once for a graph and kept as long as the graph lives: a second issue on th
 """
 
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from backstory.agent.places import Places
 from backstory.graph.repograph import RepoGraph
+from backstory.graph.selection import PROSE_ENDINGS, place_of
 from backstory.graph.types import RepoPath, Symbol
 from backstory.graph.words import count_words, tokens
 
 # Text of files in no known language is read up to this size; larger ones are data.
 MAX_TEXT_BYTES = 200_000
 _BINARY_PREFIX_BYTES = 8_000
-# What is written for people or set for machines: an issue rarely asks to change it, and it mentions everything.
-_PROSE_ENDINGS = re.compile(
-    r"\.(?:md|rst|txt|adoc|tex|html?|css|scss|less|svg|pot?|json|lock|toml|cfg|ini|ya?ml|xml|csv|tsv|ipynb|in|out|log|png|jpe?g|gif|ico|pdf|zip|gz"
-    r"|ttf|woff2?|bat|sh)"
-)
-_ASIDE_FOLDERS = frozenset(
-    {"doc", "docs", "example", "examples", "benchmark", "benchmarks", "asv_bench", "bench", "vendor", "third_party", "node_modules"}
-)
 # A name says what a definition is for: its words count this often, on top of standing in the text.
 NAME_WEIGHT = 2
 
@@ -86,7 +78,7 @@ def _build(graph: RepoGraph) -> Corpus:
 
 def _text_words(graph: RepoGraph, path: RepoPath) -> Mapping[str, int]:
     """Return the words of a file that was not parsed: source in another language; prose and data only by their path."""
-    if _PROSE_ENDINGS.fullmatch(posixpath.splitext(path)[1].lower()):
+    if PROSE_ENDINGS.fullmatch(posixpath.splitext(path)[1].lower()):
         return {}
     raw = graph.text(path)
     if len(raw) > MAX_TEXT_BYTES or b"\0" in raw[:_BINARY_PREFIX_BYTES]:
@@ -104,15 +96,3 @@ def _symbol_words(symbol: Symbol, words: Mapping[str, int]) -> Mapping[str, int]
     for word, count in count_words(tokens(symbol.qualname)).items():
         merged[word] = merged.get(word, 0) + NAME_WEIGHT * count
     return merged
-
-
-def place_of(path: RepoPath, *, is_test: bool) -> str:
-    """Return what kind of file a path names; see `Corpus.place`."""
-    if is_test:
-        return "test"
-    folder, name = posixpath.split(path)
-    if _PROSE_ENDINGS.fullmatch(posixpath.splitext(name)[1].lower()) or "." not in name or name.startswith("."):
-        return "prose"
-    if _ASIDE_FOLDERS & set(folder.lower().split("/")) or path in ("setup.py", "conftest.py", "noxfile.py"):
-        return "aside"
-    return "code"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backstory.agent.clues import find_clues
-from backstory.agent.corpus import corpus_of, place_of
+from backstory.agent.corpus import corpus_of
 from backstory.agent.guesses import (
     Guess,
     exercised_files,
@@ -27,6 +27,7 @@ from backstory.agent.guesses import (
 from backstory.agent.localize import Localization
 from backstory.agent.types import Suspect
 from backstory.graph.repograph import RepoGraph
+from backstory.graph.selection import place_of
 from backstory.graph.types import Commit, Evidence, Oid, RepoPath
 
 # Failing output is read from its end, where the traceback is.

@@ -1,10 +1,21 @@
-"""Which paths of a repository count, by the user's own words: folders and patterns to leave out, languages to look at."""
+"""What a path says of its file: what kind it is, and whether it counts by the user's own words (folders and patterns to leave out, languages to look at)."""
 
 import fnmatch
+import posixpath
+import re
 from collections.abc import Sequence
 
 from backstory.graph.languages import Language, language_of
 from backstory.graph.types import RepoPath
+
+# What is written for people or set for machines: an issue rarely asks to change it, and it mentions everything.
+PROSE_ENDINGS = re.compile(
+    r"\.(?:md|rst|txt|adoc|tex|html?|css|scss|less|svg|pot?|json|lock|toml|cfg|ini|ya?ml|xml|csv|tsv|ipynb|in|out|log|png|jpe?g|gif|ico|pdf|zip|gz"
+    r"|ttf|woff2?|bat|sh)"
+)
+_ASIDE_FOLDERS = frozenset(
+    {"doc", "docs", "example", "examples", "benchmark", "benchmarks", "asv_bench", "bench", "vendor", "third_party", "node_modules"}
+)
 
 
 def selected(path: RepoPath, *, exclude: Sequence[str], languages: Sequence[str]) -> bool:
@@ -26,3 +37,15 @@ def left_out(path: str, patterns: Sequence[str]) -> bool:
     (False, True, True)
     """
     return any(path.startswith(pattern) if pattern.endswith("/") else fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def place_of(path: RepoPath, *, is_test: bool) -> str:
+    """Return what kind of file a path names; "code", "test", "prose" (documentation, data, settings) or "aside" (examples and the like)."""
+    if is_test:
+        return "test"
+    folder, name = posixpath.split(path)
+    if PROSE_ENDINGS.fullmatch(posixpath.splitext(name)[1].lower()) or "." not in name or name.startswith("."):
+        return "prose"
+    if _ASIDE_FOLDERS & set(folder.lower().split("/")) or path in ("setup.py", "conftest.py", "noxfile.py"):
+        return "aside"
+    return "code"
