@@ -26,6 +26,7 @@ from backstory.graph.types import Oid, Report, silent
 
 GraphTier = Literal["paths", "lines", "code"]
 ALL_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines", "code"})
+HISTORY_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines"})
 STORE_NAME = "graph.db"
 BATCH_COMMITS = 2_000  # a transaction of well under a second, so a kill loses little and a reader never waits long
 
@@ -35,17 +36,23 @@ Result = TypeVar("Result")
 
 
 def build_graph(
-    source: Source, at: Oid, *, cache_dir: Path, tiers: frozenset[GraphTier] = ALL_TIERS, report: Report | None = None
+    source: Source,
+    at: Oid,
+    *,
+    cache_dir: Path,
+    tiers: frozenset[GraphTier] = ALL_TIERS,
+    report: Report | None = None,
+    may_lack_blobs: bool = False,
 ) -> RepoGraph:
     """Return the graph of `source` pinned at `at`, building those tiers that are missing; the path tier always is.
 
-    Without "code" the code is parsed when it is first asked for. `graph.built` says what was done.
+    Without "code" the code is parsed when it is first asked for. may_lack_blobs: see `open_mirror`. `graph.built` says what was done.
     Raises UserError when the repository's history is incomplete, StorageError when the cache cannot be written or is damaged.
     """
     tell = report or silent
     seconds: dict[str, float] = {}
-    fetched = find_mirror(source, at, cache_dir=cache_dir) is None
-    mirror = _timed(seconds, "mirror", lambda: open_mirror(source, at, cache_dir=cache_dir, report=tell))
+    fetched = find_mirror(source, at, cache_dir=cache_dir, may_lack_blobs=may_lack_blobs) is None
+    mirror = _timed(seconds, "mirror", lambda: open_mirror(source, at, cache_dir=cache_dir, report=tell, may_lack_blobs=may_lack_blobs))
     store = Store(mirror.folder / STORE_NAME)
     try:
         commits = _timed(seconds, "paths", lambda: read_paths(mirror, store, at, report=tell))

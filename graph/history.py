@@ -11,7 +11,7 @@ because vendored trees and mass reformatting say nothing about lines and would d
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from backstory.graph.encoding import message_text, path_text
 from backstory.graph.types import Change, Hunk, Oid, RepoPath, Status
@@ -50,6 +50,9 @@ LINE_TIER = (
     *NO_PROGRAMS,
 )
 """Arguments of the line tier; the commits come on standard input, one a line."""
+
+WORD_TIER = ("-c", "core.bigFileThreshold=4m", "diff-tree", "--stdin", "-r", "--root", "-p", "-U0", "--no-color", *RENAMES, *NO_PROGRAMS)
+"""Arguments for the lines some commits changed; the commits come on standard input, one a line, and paths may follow."""
 
 # Without -C git never says "C"; it is read as what it is, a new file.
 _STATUS: dict[str, Status] = {"A": "added", "C": "added", "M": "modified", "D": "deleted", "R": "renamed", "T": "type_changed"}
@@ -126,6 +129,38 @@ def read_line_tier(stream: IO[bytes]) -> Iterator[tuple[Oid, tuple[Hunks, ...]]]
             patch.binary()
     if oid is not None:
         yield oid, patch.finish()
+
+
+class ChangedLines(NamedTuple):
+    """The lines a commit added and removed, in the order of its diff."""
+
+    oid: Oid
+    added: list[bytes]
+    removed: list[bytes]
+
+
+def read_changed_lines(stream: IO[bytes]) -> Iterator[ChangedLines]:
+    """Yield what each commit of a `WORD_TIER` stream added and removed, in its order; of a giant patch only the beginning."""
+    found: ChangedLines | None = None
+    in_hunk = False  # a removed line may look like a file's header, but a header stands in no hunk
+    size = 0
+    for line in stream:
+        if len(line) == 41 and _COMMIT_LINE.fullmatch(line):
+            if found is not None:
+                yield found
+            found, in_hunk, size = ChangedLines(Oid(line[:40].decode("ascii")), [], []), False, 0
+        elif line.startswith(b"diff --git "):
+            in_hunk = False
+        elif line.startswith(b"@@"):
+            in_hunk = True
+        elif in_hunk and found is not None and size < GIANT_PATCH_BYTES:
+            size += len(line)
+            if line[0] == 0x2B:
+                found.added.append(line[1:])
+            elif line[0] == 0x2D:
+                found.removed.append(line[1:])
+    if found is not None:
+        yield found
 
 
 class _PatchReader:

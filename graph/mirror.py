@@ -23,6 +23,7 @@ from pygit2.enums import FileMode, RepositoryOpenFlag
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes
 from backstory.graph.git import Git, GitError
+from backstory.graph.lacking import STAND_IN, lacking, missing_blobs, stand_in
 from backstory.graph.lock import exclusively
 from backstory.graph.source import (
     REMEDY_INCOMPLETE,
@@ -40,6 +41,7 @@ from backstory.graph.types import Hunk, Oid, RepoPath, Report, silent
 __all__ = ["Mirror", "Source", "TreeEntry", "exclusively", "find_mirror", "open_mirror", "open_source", "resolve", "uncommitted"]
 
 NO_CONVERSION = "* -text !eol -ident !filter !working-tree-encoding !diff !merge\n"
+WHOLE, LACKING = "repos", "lacking"  # below the cache: mirrors that hold everything, and those that lack some blobs
 COMMIT_GRAPH_FROM = 2_000  # writing one takes 0.5 s for 60,000 commits; below this git is fast without
 # No object is compared with another: what the user's repository holds as a delta is copied as one.
 _PACKING = (
@@ -85,6 +87,8 @@ class Mirror:
 
     def read_blob(self, oid: Oid) -> bytes:
         """Return a blob's bytes. Raises StorageError when the mirror does not hold it."""
+        if oid in self._lacking:
+            return STAND_IN
         found = self._object(oid)
         if not isinstance(found, pygit2.Blob):
             raise StorageError(f"{oid} is not a blob in {str(self.path)!r}; run `backstory cache clear` and try again")
@@ -94,6 +98,8 @@ class Mirror:
         """Return how one blob differs from another, with no context; None when either is binary. For single files: git is faster in bulk."""
         if old == new:
             return ()
+        if not self._lacking.isdisjoint((old, new)):
+            return None
         before, after = self._object(old), self._object(new)
         assert isinstance(before, pygit2.Blob) and isinstance(after, pygit2.Blob)
         patch = before.diff(after, context_lines=0, interhunk_lines=0)  # type: ignore[call-arg]  # pygit2's stub lacks both
@@ -148,6 +154,10 @@ class Mirror:
         return None
 
     @cached_property
+    def _lacking(self) -> frozenset[Oid]:
+        return lacking(self.path)
+
+    @cached_property
     def _repository(self) -> pygit2.Repository:
         return pygit2.Repository(str(self.path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
 
@@ -167,26 +177,40 @@ class Mirror:
             raise StorageError(f"{oid} has no tree in {str(self.path)!r}; run `backstory cache clear` and try again") from error
 
 
-def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | None = None) -> Mirror:
+def open_mirror(source: Source, at: Oid, *, cache_dir: Path, report: Report | None = None, may_lack_blobs: bool = False) -> Mirror:
     """Return the mirror that holds `at` and its ancestors, fetching what is missing; nothing runs when all is there.
 
-    Safe to call from two processes at once: the second waits for the first.
+    Safe to call from two processes at once: the second waits for the first. may_lack_blobs: make do with a history that lacks some
+    (`backstory.graph.lacking`), which is kept apart from the whole ones.
     Raises UserError when the user's repository lacks objects, StorageError when the cache cannot be written.
     """
-    found = find_mirror(source, at, cache_dir=cache_dir)
+    found = find_mirror(source, at, cache_dir=cache_dir, may_lack_blobs=may_lack_blobs)
     if found is not None:
         return found
-    near = None if source.shallow else _near(source, at, cache_dir)
+    try:
+        return _opened(source, at, cache_dir.absolute() / WHOLE, report or silent, may_lack_blobs=False)
+    except _Incomplete:
+        if not may_lack_blobs:
+            raise
+    return _opened(source, at, cache_dir.absolute() / LACKING, report or silent, may_lack_blobs=True)
+
+
+def _opened(source: Source, at: Oid, shelf: Path, report: Report, *, may_lack_blobs: bool) -> Mirror:
+    near = None if source.shallow else _near(source, at, shelf)
     if near is not None:
         mirror, arrival = near
     else:
         reach = ancestry(source, at)
-        mirror, arrival = _mirror(cache_dir.absolute() / "repos" / reach.key), _Arrival(reach.tag, reach.cut, reach.commits)
+        mirror, arrival = _mirror(shelf / reach.key), _Arrival(reach.tag, reach.cut, reach.commits)
     with exclusively(mirror.folder / "mirror.lock"):
         if not (mirror.path / _ref(at)).is_file():
             _make(mirror)
-            _fetch(mirror, source, at, arrival, report or silent)
+            _fetch(mirror, source, at, arrival, report, may_lack_blobs=may_lack_blobs)
     return _mirror(mirror.folder)
+
+
+class _Incomplete(UserError):
+    """The user's repository lacks objects of the history."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +222,12 @@ class _Arrival:
     commits: int
 
 
-def _near(source: Source, at: Oid, cache_dir: Path) -> tuple[Mirror, _Arrival] | None:
+def _near(source: Source, at: Oid, shelf: Path) -> tuple[Mirror, _Arrival] | None:
     """Return a mirror that holds most of what `at` reaches, and what is new; the whole history need not be walked then.
 
     A mirror that cannot be read is none; if it is the one that is needed, that is told where it is opened.
     """
-    for folder in sorted(cache_dir.absolute().glob("repos/*/mirror.git")):
+    for folder in sorted(shelf.glob("*/mirror.git")):
         mirror = _mirror(folder.parent)
         if mirror.shallow or not any((folder / "refs" / "backstory" / "at").glob("*")):
             continue
@@ -229,17 +253,18 @@ def _reaches(mirror: Mirror, tips: Set[Oid], commit: Oid) -> bool:
     return not mirror.git.run("rev-list", "--max-count=1", "--stdin", stdin=revisions.encode())
 
 
-def find_mirror(source: Source, at: Oid, *, cache_dir: Path) -> Mirror | None:
+def find_mirror(source: Source, at: Oid, *, cache_dir: Path, may_lack_blobs: bool = False) -> Mirror | None:
     """Return a mirror that already has `at`, without walking the history; None also when only the walk could tell.
 
     A commit's id says all its ancestors, so any complete mirror will do; where the source is cut the walk must say where.
     """
     if source.shallow:
         return None
-    for ref in sorted(cache_dir.absolute().glob(f"repos/*/mirror.git/{_ref(at)}")):
-        mirror = _mirror(ref.parents[4])
-        if not mirror.shallow:
-            return mirror
+    for shelf in (WHOLE, LACKING) if may_lack_blobs else (WHOLE,):
+        for ref in sorted(cache_dir.absolute().glob(f"{shelf}/*/mirror.git/{_ref(at)}")):
+            mirror = _mirror(ref.parents[4])
+            if not mirror.shallow:
+                return mirror
     return None
 
 
@@ -271,7 +296,7 @@ def _make(mirror: Mirror) -> None:
         raise _unwritable(mirror, error) from error
 
 
-def _fetch(mirror: Mirror, source: Source, at: Oid, arrival: _Arrival, report: Report) -> None:
+def _fetch(mirror: Mirror, source: Source, at: Oid, arrival: _Arrival, report: Report, *, may_lack_blobs: bool) -> None:
     """Bring `at`, its ancestors and its newest tag into the mirror."""
     report("mirror", 0, None)
     _forget_killed_fetch(mirror, at)
@@ -285,11 +310,14 @@ def _fetch(mirror: Mirror, source: Source, at: Oid, arrival: _Arrival, report: R
         git = replace(mirror.git, git_dir=stage)
         try:
             wanted = "".join(f"{oid}\n" for oid in refs.values()) + "".join(f"^{oid}\n" for oid in _pins(mirror))
-            git.follow(*_PACKING, str(packs / "pack"), stdin=wanted.encode(), said=lambda line: _progress(line, report))
+            if may_lack_blobs:
+                stand_in(mirror.path, missing_blobs(git, wanted.encode()))
+            packing = (*_PACKING, "--missing=allow-any") if may_lack_blobs else _PACKING
+            git.follow(*packing, str(packs / "pack"), stdin=wanted.encode(), said=lambda line: _progress(line, report))
         except GitError as error:
             if not _is_whole(mirror):
                 raise _is_damaged(mirror, error) from error
-            raise UserError(f"history incomplete: {error.complaint}; {REMEDY_INCOMPLETE}") from error
+            raise _Incomplete(f"history incomplete: {error.complaint}; {REMEDY_INCOMPLETE}") from error
     if arrival.cut:
         _write(mirror.path / "shallow", "".join(f"{oid}\n" for oid in arrival.cut))
     # The refs come last, that of the commit very last: what has a ref is whole.

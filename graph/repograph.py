@@ -7,8 +7,8 @@ changed, when, with what, and where a line came from; the code half (`graph.code
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,21 @@ from backstory.errors import UserError
 from backstory.graph.dag import children_first, reachable
 from backstory.graph.encoding import path_bytes
 from backstory.graph.follow import HISTORY_KIND, Follower, Step, history_version, pack_steps, unpack_steps
-from backstory.graph.history import NO_PROGRAMS, RENAME_LIMIT, RENAMES, fixed_issues, issue_numbers, revert_targets
+from backstory.graph.history import (
+    NO_PROGRAMS,
+    RENAME_LIMIT,
+    RENAMES,
+    WORD_TIER,
+    ChangedLines,
+    fixed_issues,
+    issue_numbers,
+    read_changed_lines,
+    revert_targets,
+)
+from backstory.graph.introduced import KIND as INTRODUCED_KIND
+from backstory.graph.introduced import VERSION as INTRODUCED_VERSION
+from backstory.graph.introduced import edges as introduced_edges
+from backstory.graph.introduced import mended, pack_counts, removed_lines, spans_of, unpack_counts
 from backstory.graph.lineage import Lineage
 from backstory.graph.mirror import Mirror
 from backstory.graph.origin import (
@@ -168,6 +182,10 @@ class RepoGraph:
             changes=self._past.changes(number),
         )
 
+    def change_count(self, oid: Oid) -> int:
+        """Return how many files a commit changed. Raises KeyError for one that may not be seen."""
+        return self._past.change_count(self._ids[oid])
+
     def messages(self) -> Sequence[Message]:
         """Return what every commit says, in `order()`: newest first."""
         return self._messages
@@ -190,6 +208,16 @@ class RepoGraph:
         between = [parents[0], oid] if parents else ["--root", oid]
         arguments = ["diff-tree", "-r", "-p", "-U3", "--no-color", "--full-index", "--no-commit-id", *RENAMES, *NO_PROGRAMS]
         return self.mirror.git.run(*arguments, *between, "--", *names)
+
+    def changed_lines(self, oids: Sequence[Oid], paths: Sequence[RepoPath]) -> Iterator[ChangedLines]:
+        """Yield the lines that commits added to and removed from some of today's files, under any name these had, in the order given.
+
+        Read in one go. Merges, and commits that changed none of these files, do not appear. Raises KeyError for a commit that may not be seen.
+        """
+        names = sorted({name for path in paths for name in (self._lineage.names(path) or [path])})
+        asked = "".join(f"{oid}\n" for oid in oids if self._ids[oid])
+        with self.mirror.git.stream(*WORD_TIER, "--", *names, stdin=asked.encode()) as stream:
+            yield from read_changed_lines(stream)
 
     # --- files through time -----------------------------------------------------------------------------------------------------------
 
@@ -402,6 +430,35 @@ class RepoGraph:
         return [
             self._order[position] for position in sorted(self._positions[n] for n in self._past.rename_limited(limit) if self._visible[n])
         ]
+
+    def pinned(self, at: Oid) -> "RepoGraph":
+        """Return the same repository as an ancestor sees it, from the same store; closing either closes both. Raises KeyError for any other commit."""
+        self._ids[at]  # only an ancestor's own ancestors are certain to be read
+        return RepoGraph(self.mirror, self.store, at)
+
+    def introduced(self, fix: Oid) -> Sequence[Edge]:
+        """Return an edge from a commit to each that wrote lines it took out, most lines first (`backstory.graph.introduced`); kept once asked for.
+
+        Empty for a merge and for a commit that took nothing out. Raises KeyError for a commit that may not be seen.
+        """
+        parents = self.parents(fix)
+        if len(parents) != 1:
+            return []
+        key = bytes.fromhex(fix)
+        payload = self.store.derived(INTRODUCED_KIND, [key], INTRODUCED_VERSION).get(key)
+        if payload is not None:
+            return introduced_edges(fix, unpack_counts(payload))
+        before = self.pinned(parents[0])
+        lines: Counter[Oid] = Counter()
+        for change in mended(self.commit(fix).changes):
+            assert change.was_blob is not None
+            path = change.was or change.path
+            removed = removed_lines(change.hunks or (), self.mirror.read_blob(change.was_blob).split(b"\n"))
+            for span, oid in before.blamed(path, spans_of(removed), white_space=False) if removed else ():
+                lines[oid] += sum(line in span for line in removed)
+        counted = sorted(lines.items())
+        self.store.save_derived(INTRODUCED_KIND, INTRODUCED_VERSION, [(key, pack_counts(counted))])
+        return introduced_edges(fix, counted)
 
     def counts(self) -> Counts:
         """Return how many commits, files, symbols and edges there are; each co-changed pair of files counts once."""

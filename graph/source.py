@@ -137,6 +137,11 @@ def resolve(source: Source, revision: str) -> Oid:
         raise _unknown(source, revision) from error
 
 
+def committed_at(source: Source, oid: Oid) -> int:
+    """Return when a commit was made, in seconds since 1970 as its committer says. Raises UserError when it cannot be read."""
+    return _parents_and_time(open_repository(source), oid)[1]
+
+
 def uncommitted(source: Source) -> tuple[RepoPath, ...]:
     """Return the paths that differ from HEAD, staged or not, and the untracked ones that are not ignored, sorted; none for a bare repository.
 
