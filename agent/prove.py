@@ -38,6 +38,9 @@ class Proof:
     reason: str
 
 
+NOTHING_TRIED = Proof(None, None, "", (), (), "")
+
+
 @dataclass
 class Prover:
     """Tries proposals against one question."""

@@ -63,7 +63,9 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class FixRequest:
-    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found. model: None to do without."""
+    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found.
+    model: None to do without. repair: whether to go on once the commit to blame is known.
+    """
 
     issue_id: str
     title: str
@@ -83,6 +85,7 @@ class FixRequest:
     active_environment: Path | None
     search_path: str
     model: ModelSettings | None = None
+    repair: bool = True
 
 
 @dataclass(frozen=True)
@@ -347,7 +350,19 @@ def _go(
 
         asked = _asked(request.model, open_model)
         case = Case(
-            issue, graph, judge, read, counts, request.check, request.check_timeout_s, request.attempts, trace, purse, phases, asked
+            issue,
+            graph,
+            judge,
+            read,
+            counts,
+            request.check,
+            request.check_timeout_s,
+            request.attempts,
+            trace,
+            purse,
+            phases,
+            asked,
+            request.repair,
         )
         solution = solve(case)
         outcome = Outcome(

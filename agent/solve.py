@@ -18,7 +18,7 @@ from backstory.agent.judge import Judge
 from backstory.agent.localize import Localization, localize
 from backstory.agent.loop import Asked
 from backstory.agent.phases import Phases
-from backstory.agent.prove import Proof, Prover
+from backstory.agent.prove import NOTHING_TRIED, Proof, Prover
 from backstory.agent.question import Question, Read, Unanswerable, ask_given, find_question
 from backstory.agent.repairs import Repairs
 from backstory.agent.suspects import rank_suspects
@@ -46,7 +46,7 @@ class Case:
     """An issue with everything opened that solving it needs.
 
     read: a file as the check shall see it, the user's uncommitted test first. counts: whether a path is looked at and may be changed. asked: the model,
-    None to do without.
+    None to do without. repair: whether to go on once the commit to blame is known.
     """
 
     issue: Issue
@@ -61,6 +61,7 @@ class Case:
     purse: Purse
     phases: Phases
     asked: Asked | None = None
+    repair: bool = True
 
 
 def solve(case: Case) -> Solution:
@@ -87,7 +88,7 @@ def solve(case: Case) -> Solution:
         blamed = blame(case.graph, finding, suspects)
         case.trace.note("searched", status=finding.status, culprit=finding.culprit, tests=len(tested))
     with case.phases("repair"):
-        proof = prove(case, question, localization, blamed)
+        proof = prove(case, question, localization, blamed) if case.repair else NOTHING_TRIED
     from_history = Solution(
         status="verified" if proof.verified_by else "unverified" if proof.patch else "no_patch",
         patch=proof.patch,
@@ -100,7 +101,7 @@ def solve(case: Case) -> Solution:
         suspects=tuple(suspects[:SUSPECTS]),
         locations=tuple(localization.locations),
         limit=case.purse.stopped,
-        reason="" if proof.verified_by else f"{read_finding(finding, tested, cut=case.graph.shallow)}; {proof.reason}",
+        reason="" if proof.verified_by else "; ".join(filter(None, (read_finding(finding, tested, cut=case.graph.shallow), proof.reason))),
         why=proof.proposal.why if proof.proposal else (),
     )
     return with_model(case, from_history, question, localization)

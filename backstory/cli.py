@@ -15,6 +15,7 @@ from backstory import __version__, options
 from backstory.command_bench import bench
 from backstory.command_fix import fix, replay, resume
 from backstory.command_look import index, locate
+from backstory.command_origin import fixes, origin
 from backstory.command_past import why
 from backstory.command_runs import apply, runs, show, undo
 from backstory.command_scripted import scripted
@@ -39,7 +40,10 @@ def commands() -> None:
     """Find the change that broke the code, repair it and prove the repair."""
 
 
-for command in (fix, locate, why, index, show, runs, resume, replay, apply, undo, cache, doctor, config, bench, scripted, action):
+for command in (
+    *(fix, locate, why, origin, fixes, index, show, runs, resume, replay, apply, undo),
+    *(cache, doctor, config, bench, scripted, action),
+):
     commands.add_command(command)
 
 

@@ -13,6 +13,7 @@ from backstory.face import Face
 
 if TYPE_CHECKING:
     from backstory.harness.locate_bench import Compared, Ran
+    from backstory.harness.origin_bench import Split
 
 EXAMPLE = "backstory bench locate --data instances.jsonl --repos '/mirrors/{owner}+{name}.git'"
 
@@ -67,6 +68,82 @@ def locate(face: Face, data: Path, repos: str, arms: str, only: str, workers: in
         _say(face, ran, names, compared)
 
 
+ORIGIN_EXAMPLE = "backstory bench origin --data rows.json --repos '/mirrors/{owner}+{name}.git' --split held"
+
+
+@bench.command(short_help="How often the commit that introduced a fault is found.", cls=options.Command, examples=(ORIGIN_EXAMPLE,))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Rows: a JSON list of objects with repo, fix_commit, inducing_commits, language and source_dataset, or one object a line.",
+)
+@click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it.")
+@click.option(
+    "--split",
+    type=click.Choice(["all", "tune", "held"]),
+    default="all",
+    show_default=True,
+    help="All rows, those the weights were fitted on, or the other half; by a hash of the repository's name.",
+)
+@click.option("--unredacted", is_flag=True, help="Read what the fixes' messages say of their culprits.")
+@click.option("--only", default="", metavar="TEXT", help="Only rows whose repository or fix contains this.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write one JSON object for each row here, with every candidate."
+)
+@options.as_json
+@options.talk
+@options.with_face
+def origin(
+    face: Face, data: Path, repos: str, split: "Split", unredacted: bool, only: str, workers: int, out: Path | None, as_json: bool
+) -> None:
+    """Say how well the commits that introduced known faults are found.
+
+    A true culprit is looked for among the first 1, 3, 5 and 10 candidates; precision, recall and F1 are those of the commits likely enough to be held
+    responsible. Every figure has a 95 % bootstrap interval. Nothing that the fix's parent cannot reach has a say.
+    """
+    from backstory.config import made
+    from backstory.errors import UserError
+    from backstory.graph.lock import using_cache
+    from backstory.harness.origin_bench import find_origins, judged_json, measures, read_rows, slices
+
+    rows = [row for row in read_rows(data, split=split) if only in row.id]
+    cache = made(face.folders().cache)
+    with using_cache(cache), face.screen() as screen:
+        ran = find_origins(rows, repos=repos, cache=cache, redact=not unredacted, workers=workers, report=screen.report)
+    if out is not None:
+        _write(out, "".join(json.dumps(judged_json(one)) + "\n" for one in ran.judged))
+    if not ran.judged:
+        raise UserError(f"no row could run; the first: {ran.failed[0].reason}" if ran.failed else f"no row in {str(data)!r} fits")
+    whole, parts = measures(ran.judged), slices(ran.judged)
+    if as_json:
+        return face.give(
+            {
+                "rows": len(ran.judged),
+                "split": split,
+                "redacted": not unredacted,
+                "measures": {name: asdict(value) for name, value in whole.items()},
+                **{
+                    f"by_{kind}": {name: {measure: asdict(value) for measure, value in found.items()} for name, found in groups.items()}
+                    for kind, groups in parts.items()
+                },
+                "failed": [asdict(one) for one in ran.failed],
+            }
+        )
+    face.say(f"{len(ran.judged)} rows, {len(ran.failed)} that could not run; with 95 % bootstrap intervals")
+    for name, value in whole.items():
+        face.say(f"  {name:20} {value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]")
+    for kind, groups in parts.items():
+        face.say(f"\nby {kind}", style="bold")
+        for name, found in groups.items():
+            shown = ", ".join(f"{measure} {found[measure].mean:.2f}" for measure in _ORIGIN_SHOWN)
+            face.say(f"  {name}: {shown} of {found['F1'].count}")
+    for failed in ran.failed:
+        face.say(f"could not run {failed.id}: {failed.reason}")
+    return None
+
+
 def _as_json(ran: "Ran", compared: "Sequence[Compared]") -> dict[str, object]:
     from backstory.harness.locate_bench import by_repository, seconds
 
@@ -110,6 +187,7 @@ def _say(face: Face, ran: "Ran", names: "Sequence[str]", compared: "Sequence[Com
         face.say(f"could not run {failed.id}: {failed.reason}")
 
 
+_ORIGIN_SHOWN = ("F1", "first 1", "first 3", "first 10")
 # By repository there are few instances each: only what is compared most often.
 _SHOWN = ("file one @1", "file all @5", "file all @10", "function all @10")
 

@@ -92,7 +92,7 @@ def fix(
         return _plan(face, subject, issue, as_json=as_json, no_model=no_model)
     from backstory.agent.runs import fix as solve_and_record  # only now: it brings everything else along
 
-    request = _request(face, subject.config, issue, repo=repo, base=subject.at)
+    request = fix_request(face, subject.config, issue, repo=repo, base=subject.at)
     request = replace(request, model=model_settings(choice, no_model=no_model))
     with face.screen() as screen:
         outcome = solve_and_record(
@@ -193,7 +193,8 @@ def replay(face: Face, run: str, as_json: bool) -> int:
     return ExitCode.VERIFIED if replayed.same else ExitCode.UNVERIFIED
 
 
-def _request(face: Face, config: "Config", issue: "IssueText", *, repo: Path, base: str) -> "FixRequest":
+def fix_request(face: Face, config: "Config", issue: "IssueText", *, repo: Path, base: str) -> "FixRequest":
+    """Return a request with what the configuration says; it names no model."""
     from backstory.agent.budget import Budget
     from backstory.agent.runs import FixRequest
     from backstory.config import made
@@ -260,6 +261,19 @@ def _deliver(face: Face, outcome: "Outcome", *, out: Path | None, as_json: bool,
     elif not as_jsonl:
         face.say_lines(outcome_lines(outcome))
     return int(outcome.exit_code)
+
+
+def deliver_search(face: Face, outcome: "Outcome", *, as_json: bool) -> int:
+    """Print what a search of the history came to, and return its exit code."""
+    from backstory.errors import ExitCode
+    from backstory.harness.show import search_json, search_lines
+
+    if as_json:
+        face.give(search_json(outcome))
+    else:
+        face.say_lines(search_lines(outcome))
+    blamed = outcome.solution.blamed
+    return ExitCode.VERIFIED if blamed is not None and blamed.status == "confirmed" else outcome.exit_code
 
 
 def _write_patch(out: Path, diff: bytes, run_id: str) -> None:

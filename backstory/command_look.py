@@ -172,18 +172,20 @@ def _ask(
 
 
 @contextmanager
-def open_graph(face: Face, subject: "Subject") -> "Iterator[RepoGraph]":
-    """Yield the graph of a subject, built with progress shown and with its notes said."""
+def open_graph(face: Face, subject: "Subject", *, code: bool = True) -> "Iterator[RepoGraph]":
+    """Yield the graph of a subject, built with progress shown and with its notes said. code: whether the code is parsed now."""
     from backstory.cache import remember
     from backstory.config import made
-    from backstory.graph.build import build_graph
+    from backstory.graph.build import ALL_TIERS, HISTORY_TIERS, build_graph
     from backstory.graph.lock import using_cache
     from backstory.graph.source import circumstances
 
     cache = made(face.folders().cache)
     with using_cache(cache):
         with face.screen() as screen:
-            graph = build_graph(subject.source, subject.at, cache_dir=cache, report=screen.report)
+            graph = build_graph(
+                subject.source, subject.at, cache_dir=cache, tiers=ALL_TIERS if code else HISTORY_TIERS, report=screen.report
+            )
         try:
             remember(graph.mirror.folder, subject.source.path)
             for note in circumstances(subject.source):

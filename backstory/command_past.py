@@ -46,7 +46,7 @@ def why(face: Face, place: str, repo: Path, at: str | None, tokens: int, as_json
     started = time.monotonic()
     subject = open_subject(face, repo, at)
     with open_graph(face, subject) as graph:
-        story = story_of(graph, *_asked_place(graph, place, _folder(subject, repo)))
+        story = story_of(graph, *asked_place(graph, place, folder_of(subject, repo)))
     if as_json:
         return face.give({"at": subject.at, **story_json(story), "seconds": round(time.monotonic() - started, 3)})
     for line in tell_story(story, tokens=tokens or None):
@@ -57,14 +57,14 @@ def why(face: Face, place: str, repo: Path, at: str | None, tokens: int, as_json
 _STYLES = {"place": "bold", "event": "", "detail": "dim", "heading": "bold"}
 
 
-def _folder(subject: "Subject", repo: Path) -> str:
+def folder_of(subject: "Subject", repo: Path) -> str:
     """Return where in the repository the user stands, "" at its root or outside it."""
     root = subject.source.work_tree
     here = repo.resolve()
     return "" if root is None or here == root or not here.is_relative_to(root) else here.relative_to(root).as_posix() + "/"
 
 
-def _asked_place(graph: "RepoGraph", asked: str, folder: str) -> "tuple[SymbolId | RepoPath, Span | None]":
+def asked_place(graph: "RepoGraph", asked: str, folder: str) -> "tuple[SymbolId | RepoPath, Span | None]":
     """Return the place an argument means. Raises UserError with what it may have meant."""
     from backstory.errors import UserError
     from backstory.graph.types import Symbol

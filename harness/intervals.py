@@ -40,6 +40,21 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(float(array.mean()), float(low), float(high), len(array))
 
 
+def ratio(parts: Sequence[float], wholes: Sequence[float]) -> Interval:
+    """Return the sum of `parts` over the sum of `wholes`, one of each for an instance, with its interval; nan when the wholes sum to 0.
+
+    >>> ratio([1, 0], [1, 1]).mean
+    0.5
+    """
+    if not sum(wholes):
+        return Interval(float("nan"), float("nan"), float("nan"), len(wholes))
+    above, below = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
+    drawn = np.random.default_rng(SEED).integers(0, len(above), size=(DRAWS, len(above)))
+    sums = below[drawn].sum(axis=1)
+    low, high = np.quantile(above[drawn].sum(axis=1)[sums > 0] / sums[sums > 0], [(1 - COVERED) / 2, (1 + COVERED) / 2])
+    return Interval(float(above.sum() / below.sum()), float(low), float(high), len(above))
+
+
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """Return the mean of the differences between two scores of the same instances, in the same order, with its interval.
 

@@ -31,6 +31,7 @@ HANDED_OVER_CHARS: Final = 20_000  # of issue or diff in a hand-over, so that it
 
 _STATUS_STYLE: Final = {"verified": "good", "unverified": "notice", "no_patch": "bad"}
 _STATUS_WORDS: Final = {"verified": "verified patch", "unverified": "patch, not verified", "no_patch": "no patch"}
+_SEARCH_FIELDS: Final = ("schema", "run", "repo", "base", "check", "blamed", "suspects", "tested", "limit", "reason", "seconds", "notes")
 _BLAME_WORDS: Final = {
     "confirmed": "the check fails at this commit and passes just before it",
     "narrowed": "one of a few commits that the check could not tell apart",
@@ -62,7 +63,7 @@ def outcome_lines(outcome: "Outcome") -> list[Line]:
         lines.append(Line(f"still passing: {_listed([str(path) for path in solution.scope])}"))
     if solution.reason:
         lines.append(Line(f"why not: {one_line(solution.reason, limit=500)}"))
-    lines += _blamed_lines(solution)
+    lines += blamed_lines(solution)
     if solution.patch:
         lines += [Line(), Line("patch", "bold"), Line(solution.patch.diff.decode("utf-8", "replace").rstrip("\n"))]
     lines += _section("evidence", (f"{item.note} ({_short_if_oid(item.ref)})" if item.ref else item.note for item in solution.why))
@@ -121,6 +122,25 @@ def outcome_json(outcome: "Outcome") -> dict[str, Json]:
         "sandbox": outcome.sandbox,
         "environment": outcome.environment,
     }
+
+
+def search_lines(outcome: "Outcome") -> list[Line]:
+    """Return what a search of the history came to, for a person: the commit it found, or those that are left."""
+    solution = outcome.solution
+    lines = blamed_lines(solution)[1:] or [Line("no commit found", "bad")]
+    if solution.reason:
+        lines.append(Line(f"search: {one_line(solution.reason, limit=500)}"))
+    if solution.blamed is None or solution.blamed.status != "confirmed":
+        lines += suspect_lines(solution.suspects)
+    if solution.tested:
+        lines += [Line(), Line(f"history: the check ran on {len(solution.tested)} commits ({_counts(solution)})")]
+    return [*lines, *_section("notes", outcome.notes)]
+
+
+def search_json(outcome: "Outcome") -> dict[str, Json]:
+    """Return what a search of the history came to as one object, in the fields of a run that was to find a repair."""
+    whole = outcome_json(outcome)
+    return {name: whole[name] for name in _SEARCH_FIELDS}
 
 
 def story_lines(run_id: str, events: Sequence[Event], outcome: "Outcome | None") -> list[Line]:
@@ -267,7 +287,7 @@ def _agents_json(agents: Agents | None) -> Json:
     }
 
 
-def _blamed_lines(solution: Solution) -> list[Line]:
+def blamed_lines(solution: Solution) -> list[Line]:
     blamed = solution.blamed
     if blamed is None:
         return []

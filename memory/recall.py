@@ -67,10 +67,11 @@ def _past_of(graph: RepoGraph) -> _Past:
     past = _counted.get(graph)
     if past is None:
         messages = graph.messages()
-        words = [_message_words(message) for message in messages]
+        words = [message_words(message) for message in messages]
         past = _counted[graph] = _Past(messages, words, [sum(counts.values()) for counts in words])
     return past
 
 
-def _message_words(message: Message) -> dict[str, int]:
+def message_words(message: Message) -> dict[str, int]:
+    """Return the counted words of a message, those of its subject twice."""
     return count_words(tokens(message.subject) * SUBJECT_WEIGHT + tokens(message.body[:BODY_CHARS]))

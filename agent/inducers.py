@@ -1,0 +1,291 @@
+"""Which commits introduced what a fix mends: candidates from a ladder of evidence, ranked by a few weighted clues.
+
+The first rung are the commits that wrote the lines the fix takes out, as in SZZ (Sliwerski, Zimmermann and Zeller 2005, MSR). They hold the culprit of
+two faults in three. So the ladder goes on: who wrote the lines beside the change, what changed the same functions, the same files, and at last the files
+that change with these; together they hold nine in ten. What each rung is worth against the others is told by the clues, not by the rung: a commit
+blamed for a line may only have moved it, while one two functions away brought the name the fix takes out.
+
+A candidate's score is the weighted sum of its clues, and its probability the share of exp(score): the weights are those of a conditional logit, one
+choice among the candidates of a fix (McFadden 1974), fitted on half of the development repositories and rounded. There is no model and no training
+at run time. That selection inside a wide candidate set is where recent gains come from is shown by Risse and Boehme 2026 (arXiv 2603.29378).
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from backstory.agent.defect import Defect, Piece, words
+from backstory.graph.follow import WHITE_SPACE
+from backstory.graph.introduced import spans_of
+from backstory.graph.languages import is_test
+from backstory.graph.repograph import RepoGraph
+from backstory.graph.selection import place_of
+from backstory.graph.types import Evidence, Oid, RepoPath, SymbolId
+
+Rung = Literal["named", "blamed", "beside", "function", "file", "neighbour"]
+
+BESIDE = 3  # lines to either side of a hunk whose writers are the second rung, as the context of a diff
+AROUND = 15  # lines to either side that count as around it: a screen
+FUNCTIONS = 6  # of a file that are followed, those with most changed lines
+NEIGHBOURS = 8  # files that change with those of the fix, whose newest changes are the last rung
+NEIGHBOUR_COMMITS = 40
+READ = 200  # candidates whose diffs are read for words, the likeliest by all other clues
+BROAD_FILES = 8  # a commit over so many files is the less likely the more it changed: imports, moves, reformatting
+YOUNG_DAYS = 60.0  # regressions are often met and mended within two months
+# Days between a candidate and a fix that nobody has made yet are counted from the base.
+SECONDS_A_DAY = 86_400.0
+WORDS_NAMED = 4
+NEARLY = 1.0  # share of the likeliest one's probability at which a commit is held responsible too
+
+
+@dataclass(frozen=True)
+class Clues:
+    """What speaks for one candidate, each between 0 and 1 unless said. The same names are the weights'; see there."""
+
+    blamed: float = 0.0
+    beside: float = 0.0
+    around: float = 0.0
+    function: float = 0.0
+    file: float = 0.0
+    neighbour: float = 0.0
+    files: float = 0.0
+    words_out: float = 0.0
+    words_all: float = 0.0
+    words_back: float = 0.0
+    young: float = 0.0
+    age: float = 0.0
+    breadth: float = 0.0
+    named: float = 0.0
+
+
+@dataclass(frozen=True)
+class InducerWeights:
+    """What each clue is worth; docs/log.md has the fit.
+
+    blamed: root of the share of the removed telling lines it wrote. beside: of the telling lines within three of the change, nearer ones more.
+    around: 1 for the newest writer of the lines within a screen, 1/2 for the next, and so on. function: the same over the history of a function the fix
+    changes; file: 1/2 for the newest change of a file, 1/3 for the next; neighbour: 1 for the newest change of a file that changes with these.
+    files: share of the fix's files it changed. words_out: share of the words of the removed lines that it brought, rare ones more; words_all: of all
+    words of the fix; words_back: share of the words that it took out and the fix puts in. young: exp(-days before the fix / 60); age: logarithm of the
+    days, over 8. breadth: logarithm of how many times eight files it changed, over 4. named: 1 where the fix's own message blames it; this one is not
+    fitted, since most rows it could be fitted on were found by such messages, and says that a developer's word outweighs all else.
+    """
+
+    blamed: float = 1.3
+    beside: float = 0.7
+    around: float = 1.7
+    function: float = 1.2
+    file: float = 0.7
+    neighbour: float = 0.0
+    files: float = 1.0
+    words_out: float = 1.2
+    words_all: float = 1.0
+    words_back: float = 0.6
+    young: float = 1.7
+    age: float = -1.2
+    breadth: float = -0.7
+    named: float = 8.0
+
+
+DEFAULT_WEIGHTS = InducerWeights()
+
+
+@dataclass(frozen=True)
+class Inducer:
+    """A commit that may have introduced a defect. probability: among all candidates, summing to 1. rung: the first of the ladder it stands on."""
+
+    commit: Oid
+    probability: float
+    rung: Rung
+    clues: Clues
+    why: tuple[Evidence, ...]
+
+
+@dataclass
+class _Candidate:
+    """A candidate while it is gathered. clues, why: by the name of the clue."""
+
+    rung: Rung
+    clues: dict[str, float] = field(default_factory=dict)
+    why: dict[str, Evidence] = field(default_factory=dict)
+
+    def at_least(self, clue: str, value: float, reason: Evidence) -> None:
+        if value > self.clues.get(clue, 0.0):
+            self.clues[clue] = value
+            self.why[clue] = reason
+
+
+def rank_inducers(graph: RepoGraph, defect: Defect, *, weights: InducerWeights = DEFAULT_WEIGHTS) -> list[Inducer]:
+    """Return the commits that may have introduced a defect, likeliest first, newest first on a tie. graph: pinned at the defect's base."""
+    ladder = _Ladder(graph, defect)
+    for climb in (ladder.named, ladder.writers, ladder.functions, ladder.files, ladder.neighbours):
+        climb()
+    ladder.kinds()
+    ladder.read(weights)
+    return _ranked(graph, ladder.found, weights)
+
+
+def answer(ranking: Sequence[Inducer]) -> list[Inducer]:
+    """Return the commits to hold responsible: the likeliest, and those nearly as likely."""
+    return [inducer for inducer in ranking if inducer.probability >= NEARLY * ranking[0].probability]
+
+
+class _Ladder:
+    """Gathers the candidates of a defect, rung by rung. A commit keeps the first rung it is found on."""
+
+    def __init__(self, graph: RepoGraph, defect: Defect) -> None:
+        self.graph, self.defect = graph, defect
+        self.found: dict[Oid, _Candidate] = {}
+        self.position = {oid: number for number, oid in enumerate(graph.order())}
+
+    def on(self, rung: Rung, oid: Oid) -> _Candidate:
+        return self.found.setdefault(oid, _Candidate(rung))
+
+    def named(self) -> None:
+        """Whom the fix's message blames."""
+        for begin in self.defect.named:
+            known = [oid for oid in self.position if oid.startswith(begin)]
+            if len(known) == 1:
+                self.on("named", known[0]).at_least("named", 1.0, Evidence("named", known[0], "the fix's message blames it"))
+
+    def writers(self) -> None:
+        """Who wrote the lines that the fix takes out, those beside them, and those around."""
+        removed: Counter[Oid] = Counter()
+        beside: Counter[Oid] = Counter()
+        around: set[Oid] = set()
+        for piece in self.defect.pieces:
+            gone, near = piece.removed(), piece.around(AROUND)
+            wrote = self._wrote(piece, [*gone, *near])
+            removed.update(wrote[line] for line in gone if line in wrote)
+            for line, distance in near.items():
+                if line in wrote and distance <= BESIDE:
+                    beside[wrote[line]] += 1 / distance  # type: ignore[assignment]  # counts may be fractions
+            around.update(wrote.values())
+        for oid, lines in removed.most_common():
+            share = lines / removed.total()
+            note = f"wrote {lines} of the {removed.total()} lines taken out"
+            self.on("blamed", oid).at_least("blamed", math.sqrt(share), Evidence("blamed", oid, note))
+        for oid, lines in beside.most_common():
+            self.on("beside", oid).at_least(
+                "beside", math.sqrt(lines / beside.total()), Evidence("beside", oid, "wrote lines right beside the change")
+            )
+        for rank, oid in enumerate(sorted(around, key=self.position.__getitem__)):
+            note = f"{_nth(rank)} to write the lines around the change"
+            self.on("beside", oid).at_least("around", 1 / (1 + rank), Evidence("around", oid, note))
+
+    def functions(self) -> None:
+        """What changed the functions that the fix changes."""
+        for piece in self.defect.pieces:
+            outline = self.graph.outline(piece.path)
+            inner: Counter[int] = Counter()
+            for line in piece.places():
+                holding = [number for number, row in enumerate(outline) if line in row.span and row.kind != "class"]
+                inner.update(holding[-1:])
+            for number, _ in inner.most_common(FUNCTIONS):
+                row = outline[number]
+                history = self.graph.history(SymbolId(f"{piece.path}:{row.qualname}"))
+                commits = dict.fromkeys(step.commit for step in history.steps if step.evidence != WHITE_SPACE)
+                for rank, oid in enumerate(commits):
+                    reason = Evidence("function", f"{piece.path}:{row.qualname}", f"{_nth(rank)} to change {row.qualname}")
+                    self.on("function", oid).at_least("function", 1 / (1 + rank), reason)
+
+    def files(self) -> None:
+        """What changed the files that the fix changes."""
+        touched: Counter[Oid] = Counter()
+        for piece in self.defect.pieces:
+            for rank, oid in enumerate(self.graph.touched(piece.path)):
+                touched[oid] += 1
+                self.on("file", oid).at_least("file", 1 / (2 + rank), Evidence("file", piece.path, f"{_nth(rank)} to change {piece.path}"))
+        for oid, count in touched.items():
+            self.found[oid].clues["files"] = count / len(self.defect.pieces)
+
+    def neighbours(self) -> None:
+        """What changed the files that most often change with those of the fix."""
+        own = {piece.path for piece in self.defect.pieces}
+        weights: dict[RepoPath, float] = defaultdict(float)
+        for path in sorted(own):
+            for edge in self.graph.co_changed(path, NEIGHBOURS):
+                weights[RepoPath(edge.dst)] += edge.weight
+        best = sorted(weights, key=lambda path: (-weights[path], path))[:NEIGHBOURS]
+        for path in best:
+            if path in own or place_of(path, is_test=is_test(path)) != "code":
+                continue
+            for rank, oid in enumerate(self.graph.touched(path)[:NEIGHBOUR_COMMITS]):
+                reason = Evidence("neighbour", path, f"{_nth(rank)} to change {path}, which changes with the files of the fix")
+                self.on("neighbour", oid).at_least("neighbour", 1 / (1 + rank), reason)
+
+    def kinds(self) -> None:
+        """How old and how broad each candidate is."""
+        when = self.defect.when or self.graph.message(self.defect.base).when
+        for oid, candidate in self.found.items():
+            days = max(0.0, (when - self.graph.message(oid).when).total_seconds() / SECONDS_A_DAY)
+            candidate.clues["young"] = math.exp(-days / YOUNG_DAYS)
+            candidate.clues["age"] = math.log1p(days) / 8
+            candidate.clues["breadth"] = max(0.0, math.log(max(1, self.graph.change_count(oid)) / BROAD_FILES)) / 4
+
+    def read(self, weights: InducerWeights) -> None:
+        """Which of the fix's words the likeliest candidates brought or took out."""
+        out, put = self.defect.removed_words(), self.defect.added_words()
+        likeliest = sorted(self.found, key=lambda oid: (-_score(self.found[oid].clues, weights), self.position[oid]))[:READ]
+        brought: dict[Oid, frozenset[bytes]] = {}
+        took: dict[Oid, frozenset[bytes]] = {}
+        for changed in self.graph.changed_lines(likeliest, [piece.path for piece in self.defect.pieces]):
+            brought[changed.oid], took[changed.oid] = _words(changed.added), _words(changed.removed)
+        known = Counter(word for oid in brought for word in brought[oid] | took[oid])
+        worth = {word: math.log(1 + len(likeliest) / (1 + known[word])) for word in out | put}
+        for oid in brought:
+            candidate = self.found[oid]
+            for clue, asked, held, said in (
+                ("words_out", out, brought[oid], "brought what the fix takes out"),
+                ("words_all", out | put, brought[oid], "brought what the fix is about"),
+                ("words_back", out | put, took[oid] & put, "took out what the fix puts in"),
+            ):
+                whole = math.fsum(worth[word] for word in sorted(asked))
+                shared = sorted(asked & held, key=lambda word: (-worth[word], word))
+                if shared:
+                    share = math.fsum(worth[word] for word in shared) / whole
+                    named = ", ".join(word.decode("ascii") for word in shared[:WORDS_NAMED])
+                    candidate.at_least(clue, share, Evidence("words", named, f"{said}: {named}"))
+
+    def _wrote(self, piece: Piece, lines: Sequence[int]) -> Mapping[int, Oid]:
+        """Return who wrote some lines of a file at the base."""
+        if not lines:
+            return {}
+        blamed = self.graph.blamed(piece.path, spans_of(lines), white_space=False)
+        return {line: oid for span, oid in blamed for line in range(span.first, span.last + 1)}
+
+
+def _ranked(graph: RepoGraph, found: Mapping[Oid, _Candidate], weights: InducerWeights) -> list[Inducer]:
+    position = {oid: number for number, oid in enumerate(graph.order())}
+    scores = {oid: _score(candidate.clues, weights) for oid, candidate in found.items()}
+    top = max(scores.values(), default=0.0)
+    whole = math.fsum(math.exp(score - top) for score in scores.values())
+    return [
+        Inducer(oid, math.exp(scores[oid] - top) / whole, found[oid].rung, Clues(**found[oid].clues), _reasons(found[oid], weights))
+        for oid in sorted(scores, key=lambda oid: (-scores[oid], position[oid]))
+    ]
+
+
+def _score(clues: Mapping[str, float], weights: InducerWeights) -> float:
+    return math.fsum(getattr(weights, clue.name) * clues.get(clue.name, 0.0) for clue in fields(Clues))
+
+
+def _reasons(candidate: _Candidate, weights: InducerWeights) -> tuple[Evidence, ...]:
+    """Return why a candidate is one, what counts most first."""
+    worth = {clue: getattr(weights, clue) * candidate.clues[clue] for clue in candidate.why}
+    return tuple(candidate.why[clue] for clue in sorted(worth, key=lambda clue: (-worth[clue], clue)))
+
+
+def _words(lines: Iterable[bytes]) -> frozenset[bytes]:
+    return frozenset(word for line in lines for word in words(line))
+
+
+def _nth(rank: int) -> str:
+    """Return a place in an order that begins with the newest, in words.
+
+    >>> [_nth(rank) for rank in (0, 1, 2, 11)]
+    ['the last', 'the last but one', 'the last but 2', 'the last but 11']
+    """
+    return "the last" if rank == 0 else "the last but one" if rank == 1 else f"the last but {rank}"

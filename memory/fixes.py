@@ -1,0 +1,122 @@
+"""Which commits look like the fix of a described defect or advisory: retrieval over messages and changed lines, with no model.
+
+A message is matched by BM25, as for recall; so are the words of the lines that the first few hundred commits changed, because an advisory names
+functions and files where the message of its fix, on purpose, says little. A commit that names what the text names (`#123`, `CVE-2020-1234`, a ticket)
+comes first whatever else it says. What says of itself that it mends a fault counts more than what does not, and what touches no code counts less.
+That a cheap ranking in front of a careful reader finds the fixes of advisories is shown by Favia (2026, arXiv 2602.12500).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstory.graph.history import says_fix
+from backstory.graph.languages import is_test
+from backstory.graph.repograph import Message, RepoGraph
+from backstory.graph.selection import place_of
+from backstory.graph.types import Evidence, Oid
+from backstory.graph.words import count_words, tokens
+from backstory.memory.bm25 import CountedBM25, query_words
+from backstory.memory.recall import message_words
+
+READ = 200  # commits whose changed lines are read, the likeliest by their messages; 0.5 CPU seconds in a large repository
+LINE_BYTES = 200  # of a changed line that are looked at; what is longer is generated
+CHANGE_BYTES = 40_000  # of a commit's changed lines that are counted; what changes more is not the fix of one defect
+# What a likely fix gains and loses; docs/log.md has the measurement.
+SAYS_FIX = 1.25
+NO_CODE = 0.5
+LINES_SHARE = 0.5
+NAMED = 10.0
+WORDS_NAMED = 4
+
+_NAMES = re.compile(r"\bCVE-\d{4}-\d{4,}\b|\bGHSA(?:-[0-9a-z]{4}){3}\b|\b[A-Z][A-Z0-9]+-\d+\b|(?<![\w&])#\d+\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LikelyFix:
+    """A commit that may mend what was described. score: above 0, comparable within one answer only."""
+
+    commit: Oid
+    score: float
+    why: tuple[Evidence, ...]
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return the issues, tickets and advisories a text names, in capitals.
+
+    >>> sorted(names_in("cve-2020-1234 (see #12, HADOOP-7)"))
+    ['#12', 'CVE-2020-1234', 'HADOOP-7']
+    """
+    return frozenset(found.upper() for found in _NAMES.findall(text))
+
+
+def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
+    """Return the `limit` ancestors that most look like the fix of what `text` describes, best first, newest first on a tie; merges are left out."""
+    messages = [message for message in graph.messages() if len(graph.parents(message.oid)) < 2]
+    query = query_words(text)
+    named = names_in(text)
+    said = _scores([message_words(message) for message in messages], query)
+    names = [named & names_in(f"{message.subject}\n{message.body}") for message in messages]
+    scores = np.array(
+        [
+            score * (SAYS_FIX if says_fix(message.subject, message.body) else 1.0) + (NAMED if found else 0.0)
+            for score, message, found in zip(said, messages, names, strict=True)
+        ]
+    )
+    likeliest = [number for number in (-scores).argsort(kind="stable")[:READ].tolist() if scores[number] > 0]
+    changed = _changed_words(graph, [messages[number].oid for number in likeliest])
+    lines = _scores([changed.get(messages[number].oid, {}) for number in likeliest], query)
+    found = [
+        _likely(graph, messages[number], scores[number], lines[place], names[number], query, changed.get(messages[number].oid, {}))
+        for place, number in enumerate(likeliest)
+    ]
+    return sorted(found, key=lambda fix: -fix.score)[:limit]
+
+
+def _scores(documents: Sequence[Mapping[str, int]], query: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return BM25 scores as shares of the best one."""
+    if not documents:
+        return np.zeros(0)
+    scores = CountedBM25(documents, query).scores()
+    return scores / max(float(scores.max()), 1e-9)
+
+
+def _changed_words(graph: RepoGraph, commits: Sequence[Oid]) -> dict[Oid, dict[str, int]]:
+    """Return the counted words of the lines each commit added or removed, and of the names of the files it changed."""
+    found: dict[Oid, dict[str, int]] = {}
+    for changed in graph.changed_lines(commits, ()):
+        lines = b"\n".join(line[:LINE_BYTES] for line in (*changed.added, *changed.removed))[:CHANGE_BYTES]
+        paths = " ".join(change.path for change in graph.commit(changed.oid).changes)
+        found[changed.oid] = count_words(tokens(f"{lines.decode('utf-8', 'replace')}\n{paths}"))
+    return found
+
+
+def _likely(
+    graph: RepoGraph,
+    message: Message,
+    said: float,
+    lines: float,
+    names: frozenset[str],
+    query: Mapping[str, float],
+    changed: Mapping[str, int],
+) -> LikelyFix:
+    kinds = {place_of(change.path, is_test=is_test(change.path)) for change in graph.commit(message.oid).changes}
+    score = (said + LINES_SHARE * lines) * (1.0 if "code" in kinds else NO_CODE)
+    why = [Evidence("mentions", name, f"names {name}") for name in sorted(names)]
+    words = _shared(message_words(message), query)
+    if words:
+        why.append(Evidence("message", ", ".join(words), f"its message speaks of {', '.join(words)}"))
+    words = _shared(changed, query)
+    if words:
+        why.append(Evidence("words", ", ".join(words), f"it changed lines with {', '.join(words)}"))
+    if says_fix(message.subject, message.body):
+        why.append(Evidence("fix", message.oid, "says that it mends a fault"))
+    return LikelyFix(message.oid, score, tuple(why))
+
+
+def _shared(document: Mapping[str, int], query: Mapping[str, float]) -> list[str]:
+    """Return the words of a query that a document holds, longest first: those are names, and the short ones are everywhere."""
+    return sorted(query.keys() & document.keys(), key=lambda word: (-len(word), word))[:WORDS_NAMED]
