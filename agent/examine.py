@@ -94,7 +94,7 @@ class Examiner:
         return shown(verdict)
 
     def _named(self, tests: Sequence[str]) -> Observation:
-        command = command_for_tests(tests)
+        command = command_for_tests(tests, like=self.question.check.command if self.question is not None else "")
         if command is None:
             return Observation(f"no known runner takes {', '.join(tests)}; name test files or ids of one kind, or use `run`", ok=False)
         own = {RepoPath(test.partition("::")[0]) for test in tests} - set(self._graph.files())

@@ -12,6 +12,7 @@ from backstory.agent.messages import Message
 from backstory.agent.question import Question
 from backstory.agent.quote import quoted
 from backstory.agent.types import Blamed, Issue
+from backstory.graph.languages import language_of
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, Location
 from backstory.memory.recall import PastChange
@@ -126,7 +127,10 @@ def _blamed(blamed: Blamed | None, graph: RepoGraph) -> str:
         return "No commit is known to have broken it."
     sure = {"confirmed": "broke it", "narrowed": "or one near it broke it", "suspected": "is suspected of having broken it"}[blamed.status]
     commit = graph.commit(blamed.commit)
-    paths = [change.path for change in commit.changes if not graph.code.is_test(change.path)]
+    changed = [change.path for change in commit.changes if not graph.code.is_test(change.path)]
+    paths = [
+        path for path in changed if language_of(path) is not None
+    ] or changed  # what documentation says of it has no room beside the code
     diff = graph.diff(blamed.commit, paths).decode("utf-8", "replace") if paths else ""
     head = f"Commit {short(blamed.commit)} of {blamed.when} {sure}: {one_line(blamed.subject, limit=120)}"
     return f"{head}\n\n{quoted('diff', diff, limit=DIFF_CHARS)}".rstrip()

@@ -2,7 +2,7 @@
 
 Besides editing it is given what a person at this place would ask for: when it opens a function, the newest change to it; when it changes a declaration,
 who uses it; after an edit, the word to check. It hands in with one structured call, which is held to the verdict: a tree that does not pass is sent
-back a few times, and what it is in the end is what is reported. Whatever stops it, what it has changed is kept.
+back a few times, and what it is in the end is what is reported. Whatever stops it, what it has changed is judged and kept.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,8 @@ OPENED_LINES = 250
 CARDS = 6
 CARD_CHARS = 3_000
 CHANGES_CHARS = 8_000
+# Ends after which the tree is not judged any more: another attempt is proven; the model may come back, and then the attempt goes on.
+UNJUDGED = ("superseded", "model")
 CLOSED = {"found": "is closed now; the places are known, end with `submit`"}
 
 
@@ -47,8 +49,8 @@ CLOSED = {"found": "is closed now; the places are known, end with `submit`"}
 class Attempt:
     """What one attempt came to.
 
-    patch: what it changed, empty when nothing. question: what it was to answer, None when there was no check and no reproduction. passed: the last
-    verdict on its tree was "passed". summary: what it says of its work, or "".
+    patch: what it changed, empty when nothing. question: what it was to answer, None when there was no check and no reproduction. passed: the
+    verdict on its tree is "passed". summary: what it says of its work, or "".
     """
 
     ended: Ended
@@ -76,7 +78,8 @@ class Resolver:
         text = resolver_text(findings.places, findings.diagnosis, similar, has_check=self._examiner.question is not None, replies=replies)
         opening = (system(), Message("user", f"{case}\n{text}"))
         ended = Conversation(self._voice, toolbox, opening, steps=replies, recap=lambda: self._recap(findings), remark=self._remark).run()
-        known = self._examiner.known()
+        changed = bool(self._desk.patch())
+        known = self._examiner.verdict() if changed and ended.why not in UNJUDGED else self._examiner.known()
         return Attempt(
             ended,
             self._desk.patch(),

@@ -194,10 +194,14 @@ def alternating(true: Scripts) -> Scripts:
 
 
 def never_finishing(true: Scripts) -> Scripts:
-    """Return a resolver that makes the first edit of the true patch and then writes one new file after the other, without an end."""
-    edit = next(message for message in true.resolver if message.calls[0].name == "edit")
-    endless = (call("write", path=f"notes_{number}.txt", content=f"thought number {number}\n") for number in range(ENDLESS))
-    return Scripts(true.localizer, (edit, *endless))
+    """Return a resolver that writes one new file after the other, without an end."""
+    return Scripts(true.localizer, tuple(call("write", path=f"notes_{n}.txt", content=f"thought number {n}\n") for n in range(ENDLESS)))
+
+
+def never_handing_in(true: Scripts) -> Scripts:
+    """Return a resolver that makes the true patch, asks for no check, and wanders."""
+    edits = [message for message in true.resolver if message.calls[0].name in ("read", "edit", "write")]
+    return Scripts(true.localizer, (*edits, *wandering(true).resolver))
 
 
 def mute(true: Scripts) -> Scripts:

@@ -197,6 +197,12 @@ class TestBadModels:
         outcome = attempted(repo.root, tmp_path / "home", roles([FOUND], script))
         assert (outcome.exit_code, outcome.solution.agents.runs[1].ended) == (ExitCode.NO_PATCH, ended)
 
+    def test_what_a_wanderer_changed_is_judged(self, repo, tmp_path):
+        """An attempt that ends at its number of replies, without a check, is verified when what it changed is right."""
+        script = [READ, EDIT, *(call("find", query=f"{number}") for number in range(99))]
+        outcome = attempted(repo.root, tmp_path / "home", roles([FOUND], script))
+        assert (outcome.exit_code, outcome.solution.agents.runs[1].ended) == (ExitCode.VERIFIED, "steps")
+
     def test_a_hostile_model_reaches_nothing(self, repo, tmp_path, monkeypatch):
         """No key, no file outside, no edited test, no word in a program's output makes a verified patch."""
         monkeypatch.setenv("SECRET_KEY", "sesame-street-77")
