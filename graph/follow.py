@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from backstory.errors import StorageError
 from backstory.graph.history import Hunks
-from backstory.graph.hunks import Inside, inside, near, new_lines, old_lines, shifted_back, traced_back
+from backstory.graph.hunks import Inside, inside, near, nearby, new_lines, old_lines, shifted_back, traced_back
 from backstory.graph.languages import language_of, table_version
 from backstory.graph.lineage import Lineage
 from backstory.graph.mirror import Mirror
@@ -370,7 +370,7 @@ class _Walk:
         first = here.body.split(b"\n", 1)[0]
         least = len(first) - len(first.lstrip())
         edge = Span(here.span.first + 1, here.span.last - 1)
-        around = [hunk for hunk in hunks if near([hunk], here.span)]
+        around = nearby(hunks, here.span)
         if any(new_lines(hunk).first <= edge.first or new_lines(hunk).last >= edge.last for hunk in around):
             return None
         old = self._lines(blob)
@@ -382,7 +382,7 @@ class _Walk:
 
     def _lines_before(self, blob: Oid, hunks: Sequence[Hunk], here: Place) -> Place | None:
         """Return the old lines that a span of lines stands for: what it grew from, or within one larger hunk those that read alike."""
-        around = next((hunk for hunk in hunks if _holds(hunk, here.span)), None)
+        around = next((hunk for hunk in nearby(hunks, here.span) if _holds(hunk, here.span)), None)
         if around is None:
             span = traced_back(hunks, here.span)
             return None if span is None else self._cut(blob, span, "")

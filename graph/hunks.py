@@ -1,8 +1,10 @@
 """Arithmetic of changed stretches: where lines of the new side were on the old side, and what a change did inside a span.
 
-Hunks are git's with no context, in order. Where a hunk has no lines on a side, its number there is the line *before* the place.
+Hunks are git's with no context, in order. Where a hunk has no lines on a side, its number there is the line *before* the place. Files of thousands
+of changed stretches are asked about line by line, so what has to do with a span is found by bisection.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,14 +35,19 @@ def new_lines(hunk: Hunk) -> Span:
     return Span(first, first + hunk.new_count - 1)
 
 
+def nearby(hunks: Sequence[Hunk], span: Span) -> Sequence[Hunk]:
+    """Return the hunks that change a line of `span` on the new side, or stand right before or after it."""
+    return hunks[bisect_left(hunks, span.first - 1, key=_new_last) : bisect_right(hunks, span.last + 1, key=_new_first)]
+
+
 def near(hunks: Sequence[Hunk], span: Span) -> bool:
-    """Return whether a hunk changes a line of `span` on the new side, or stands right before or after it."""
-    return any(new_lines(hunk).first <= span.last + 1 and new_lines(hunk).last >= span.first - 1 for hunk in hunks)
+    """Return whether there are any `nearby`."""
+    return bool(nearby(hunks, span))
 
 
 def inside(hunks: Sequence[Hunk], new: Span | None, old: Span | None) -> Inside:
     """Return how much was added inside `new` and removed inside `old`; None is a side where the place is not."""
-    added = sum(_shared(new_lines(hunk), new) for hunk in hunks) if new is not None else 0
+    added = sum(_shared(new_lines(hunk), new) for hunk in nearby(hunks, new)) if new is not None else 0
     removed = sum(_shared(old_lines(hunk), old) for hunk in hunks) if old is not None else 0
     return Inside(added, removed)
 
@@ -51,7 +58,7 @@ def shifted_back(hunks: Sequence[Hunk], span: Span) -> Span:
     >>> shifted_back([Hunk(0, 0, 1, 3)], Span(10, 12))
     Span(first=7, last=9)
     """
-    shift = sum(hunk.old_count - hunk.new_count for hunk in hunks if new_lines(hunk).first <= span.first)
+    shift = _shift_after(hunks, bisect_right(hunks, span.first, key=_new_first))
     return Span(span.first + shift, span.last + shift)
 
 
@@ -65,23 +72,36 @@ def traced_back(hunks: Sequence[Hunk], span: Span) -> Span | None:
     >>> traced_back([Hunk(1, 0, 2, 2)], Span(2, 3)) is None
     True
     """
-    found: list[Span] = []
-    kept_from, shift = 1, 0  # new lines from here to the next hunk are old lines at this distance
-    for hunk in hunks:
+    at = bisect_left(hunks, span.first, key=_new_last)
+    shift, place = _shift_after(hunks, at), span.first  # new lines from here to the next hunk are old lines at this distance
+    firsts: list[int] = []
+    lasts: list[int] = []
+
+    def add(first: int, last: int) -> None:
+        if first <= last:
+            firsts.append(first)
+            lasts.append(last)
+
+    for hunk in hunks[at : bisect_right(hunks, span.last, key=_new_first)]:
         new, old = new_lines(hunk), old_lines(hunk)
-        found.append(_part(Span(kept_from, new.first - 1), span, shift))
-        if new.overlaps(span) if hunk.new_count else span.first < new.first <= span.last:
-            before, after = max(0, span.first - new.first), max(0, new.last - span.last)
-            found.append(Span(old.first + before, old.last - after))
-        kept_from, shift = new.last + 1, shift + hunk.old_count - hunk.new_count
-    found.append(_part(Span(kept_from, span.last), span, shift))
-    parts = [part for part in found if part.first <= part.last]
-    return Span(parts[0].first, parts[-1].last) if parts else None
+        add(place + shift, new.first - 1 + shift)
+        add(old.first + max(0, span.first - new.first), old.last - max(0, new.last - span.last))
+        place, shift = new.last + 1, old.last - new.last
+    add(place + shift, span.last + shift)
+    return Span(firsts[0], lasts[-1]) if firsts else None
 
 
-def _part(kept: Span, span: Span, shift: int) -> Span:
-    """Return the old lines of those kept lines that lie in `span`; first is after last when there are none."""
-    return Span(max(kept.first, span.first) + shift, min(kept.last, span.last) + shift)
+def _new_first(hunk: Hunk) -> int:
+    return hunk.new_first if hunk.new_count else hunk.new_first + 1
+
+
+def _new_last(hunk: Hunk) -> int:
+    return hunk.new_first + hunk.new_count - 1 if hunk.new_count else hunk.new_first
+
+
+def _shift_after(hunks: Sequence[Hunk], count: int) -> int:
+    """Return how far old lines are from new ones right after so many hunks."""
+    return old_lines(hunks[count - 1]).last - _new_last(hunks[count - 1]) if count else 0
 
 
 def _shared(lines: Span, span: Span) -> int:

@@ -42,6 +42,7 @@ __all__ = ["Mirror", "Source", "TreeEntry", "exclusively", "find_mirror", "open_
 
 NO_CONVERSION = "* -text !eol -ident !filter !working-tree-encoding !diff !merge\n"
 WHOLE, LACKING = "repos", "lacking"  # below the cache: mirrors that hold everything, and those that lack some blobs
+BLOBS_KEPT = 8  # the versions at hand; each is of a source file's size, for larger ones are not compared
 COMMIT_GRAPH_FROM = 2_000  # writing one takes 0.5 s for 60,000 commits; below this git is fast without
 # No object is compared with another: what the user's repository holds as a delta is copied as one.
 _PACKING = (
@@ -89,10 +90,7 @@ class Mirror:
         """Return a blob's bytes. Raises StorageError when the mirror does not hold it."""
         if oid in self._lacking:
             return STAND_IN
-        found = self._object(oid)
-        if not isinstance(found, pygit2.Blob):
-            raise StorageError(f"{oid} is not a blob in {str(self.path)!r}; run `backstory cache clear` and try again")
-        return found.data
+        return self._blob(oid).data
 
     def hunks(self, old: Oid, new: Oid) -> tuple[Hunk, ...] | None:
         """Return how one blob differs from another, with no context; None when either is binary. For single files: git is faster in bulk."""
@@ -100,8 +98,7 @@ class Mirror:
             return ()
         if not self._lacking.isdisjoint((old, new)):
             return None
-        before, after = self._object(old), self._object(new)
-        assert isinstance(before, pygit2.Blob) and isinstance(after, pygit2.Blob)
+        before, after = self._blob(old), self._blob(new)
         patch = before.diff(after, context_lines=0, interhunk_lines=0)  # type: ignore[call-arg]  # pygit2's stub lacks both
         if patch.delta.is_binary:
             return None
@@ -160,6 +157,21 @@ class Mirror:
     @cached_property
     def _repository(self) -> pygit2.Repository:
         return pygit2.Repository(str(self.path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
+
+    def _blob(self, oid: Oid) -> pygit2.Blob:
+        kept = self._newest
+        found = kept.pop(oid, None) or self._object(oid)
+        if not isinstance(found, pygit2.Blob):
+            raise StorageError(f"{oid} is not a blob in {str(self.path)!r}; run `backstory cache clear` and try again")
+        kept[oid] = found
+        if len(kept) > BLOBS_KEPT:
+            kept.pop(next(iter(kept)), None)
+        return found
+
+    @cached_property
+    def _newest(self) -> dict[Oid, pygit2.Blob]:
+        """The blobs read last, the newest at the end: who follows a place reads each version twice, once beside either neighbour."""
+        return {}
 
     def _object(self, oid: Oid) -> pygit2.Object:
         try:

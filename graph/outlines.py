@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from backstory.errors import StorageError
-from backstory.graph.languages import language_of, table_version
+from backstory.graph.languages import language_of, parse_version, table_version
 from backstory.graph.store import Store
 from backstory.graph.types import Oid, RepoPath, Span, SymbolKind
 
 KIND = "outline"
+VERSION = "2"
+"""Raise it whenever the same bytes would be read otherwise for a reason the language table does not tell."""
 
 
 class Defined(NamedTuple):
@@ -41,19 +43,20 @@ class Outlines:
             return ()
         known = self._known.get((blob, language.name))
         if known is None:
-            known = self._known[blob, language.name] = self._stored(blob, language.name) or self._parsed(blob, path)
+            known = self._stored(blob, language.name)
+            known = self._known[blob, language.name] = self._parsed(blob, path) if known is None else known
         return known
 
     def save(self) -> None:
         """Keep what was parsed since the last time."""
         if self._new:
-            self._store.save_derived(KIND, table_version(), self._new.items())
+            self._store.save_derived(KIND, version(), self._new.items())
             self._new = {}
 
     def _stored(self, blob: Oid, language: str) -> tuple[Defined, ...] | None:
-        payload = self._store.derived(KIND, [_key(blob, language)], table_version()).get(_key(blob, language))
+        payload = self._store.derived(KIND, [_key(blob, language)], version()).get(_key(blob, language))
         if payload is None:
-            return None
+            return self._in_code(blob, language)
         try:
             return tuple(
                 Defined(kind, name, qualname, Span(first, last))
@@ -61,6 +64,15 @@ class Outlines:
             )
         except (ValueError, zlib.error) as error:
             raise StorageError(f"a stored outline is damaged ({error}); run `backstory cache clear` and try again") from error
+
+    def _in_code(self, blob: Oid, language: str) -> tuple[Defined, ...] | None:
+        """Return what the code half, which parses the versions of pinned trees, knows of a blob."""
+        payload = self._store.parses([blob], parse_version(language)).get(blob)
+        if payload is None:
+            return None
+        from backstory.graph.pack import unpack  # here: it loads the parser's module
+
+        return tuple(Defined(row.kind, row.name, row.qualname, row.span) for row in unpack(payload, words=False).definitions)
 
     def _parsed(self, blob: Oid, path: RepoPath) -> tuple[Defined, ...]:
         from backstory.graph.parse import parse_definitions  # here: a question whose versions are all stored loads no parser
@@ -72,6 +84,11 @@ class Outlines:
         packed = [[row.kind, row.name, row.qualname, row.span.first, row.span.last] for row in found]
         self._new[_key(blob, language.name)] = zlib.compress(json.dumps(packed, separators=(",", ":")).encode("ascii"))
         return found
+
+
+def version() -> str:
+    """Return what kept outlines are keyed by."""
+    return f"{VERSION}.{table_version()}"
 
 
 def _key(blob: Oid, language: str) -> bytes:

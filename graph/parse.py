@@ -45,7 +45,7 @@ MAX_LINE_BYTES = 50_000  # no person writes such a line: the file is minified or
 BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
 READ_BYTES = 1 << 16  # what the parser is handed at a time
 MAX_PARSE_CPU_S = 10.0  # fifty times what the largest valid file takes; only error recovery over rubble gets there
-CALLS_A_LOOK = 50  # progress reports to one look at the clock: they come in microseconds, and the clock of a thread may be slow to ask
+CALLS_A_LOOK = 500  # progress reports to one look at the clock: they come in microseconds, and the clock of a thread may be slow to ask
 MAX_ERROR_CHILDREN = 20_000  # a second of querying; a file with one error in thousands of lines stays well below
 MAX_DEPTH = 500  # of syntax nodes; code written by people stays below 100, and the cost of querying grows with depth
 MAX_MEMBER_BYTES = 200  # of `receiver.name`; a longer receiver is no simple one
@@ -170,7 +170,10 @@ def parse_blob(language: Language, source: bytes) -> Parse:
 
 def parse_definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
     """Return what `parse_blob` would say is defined in `source`, at half its cost; nothing where it would skip the file."""
-    root = None if why_skipped(source) else _tree(compiled(language.name).grammar, source)
+    if why_skipped(source):
+        return ()
+    language = language_in(language, source)
+    root = _tree(compiled(language.name).grammar, _masked(language, source))
     if root is None or _is_rubble(root):
         return ()
     matches = [captures for _, captures in _cursor(compiled(language.name).structure).matches(root)]
@@ -198,14 +201,19 @@ def why_skipped(source: bytes) -> str:
 
 def _tree(grammar: Grammar, source: bytes) -> Node | None:
     """Return the root of the syntax tree, None when making it takes too long."""
-    until = time.thread_time() + MAX_PARSE_CPU_S
+    until: float | None = None
     calls = count(1)
 
     def read(at: int, _point: object) -> bytes:
         return source[at : at + READ_BYTES]
 
     def stop(_at: int, _has_error: bool) -> bool:
-        return next(calls) % CALLS_A_LOOK == 0 and time.thread_time() > until
+        nonlocal until
+        if next(calls) % CALLS_A_LOOK:
+            return False
+        now = time.thread_time()
+        until = now + MAX_PARSE_CPU_S if until is None else until
+        return now > until
 
     try:
         return Parser(grammar).parse(read, progress_callback=stop).root_node

@@ -157,10 +157,6 @@ class Past:
         """Return the number of changes of each commit that has any."""
         return dict(cast("list[tuple[int, int]]", self._store.rows("SELECT commit_id, count(*) FROM changes GROUP BY commit_id")))
 
-    def change_count(self, commit: int) -> int:
-        """Return the number of changes of one commit."""
-        return cast(int, self._store.rows("SELECT count(*) FROM changes WHERE commit_id = ?", (commit,))[0][0])
-
     def messages(self) -> Iterator[MessageRow]:
         """Yield the words of every stored commit, oldest row first."""
         for row in self._store.rows("SELECT commit_id, author, authored, subject, body FROM messages ORDER BY commit_id"):
@@ -245,6 +241,19 @@ class Past:
                 "list[tuple[int, int, bytes, bytes | None, Status, bytes | None, bytes | None]]", rows
             )
         ]
+
+    def change_count(self, commit: int) -> int:
+        """Return the number of changes of one commit."""
+        return cast(int, self._store.rows("SELECT count(*) FROM changes WHERE commit_id = ?", (commit,))[0][0])
+
+    def at_most(self, changes: int, commits: Sequence[int]) -> list[int]:
+        """Return those of `commits` with at most so many changes, in their order."""
+        over: set[int] = set()
+        for start in range(0, len(commits), PARAMETERS_AT_ONCE):
+            part = commits[start : start + PARAMETERS_AT_ONCE]
+            query = f"SELECT commit_id FROM changes WHERE ordinal = ? AND commit_id IN ({','.join('?' * len(part))})"
+            over.update(cast(int, row[0]) for row in self._store.rows(query, [changes, *part]))  # the first change too many
+        return [commit for commit in commits if commit not in over]
 
     def changed_paths(self, commits: Sequence[int]) -> list[tuple[int, RepoPath]]:
         """Return (commit, path after the change) of every change of `commits`, by commit and in git's order."""

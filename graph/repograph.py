@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from backstory.errors import UserError
@@ -56,10 +55,10 @@ if TYPE_CHECKING:
     import networkx
 
     from backstory.graph.code import CodeView
-    from backstory.graph.symbol_changes import SymbolChange
+    from backstory.graph.symbol_changes import Lasting, SymbolChange
 
 CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
-CO_CHANGE_STEPS = 10  # of a place's commits, whose symbols must be parsed for; older ones weigh little by then
+CO_CHANGE_STEPS = 10  # of a place's commits, whose files must be compared with today's; older ones weigh little by then
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
 SECONDS_A_DAY = 86_400.0
 BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
@@ -321,19 +320,19 @@ class RepoGraph:
         `CO_CHANGE_FILES` files do not count. Files gone since are left out.
         """
         shared: dict[int, list[RepoPath]] = defaultdict(list)
-        for number, changed in self._past.changed_paths([self._ids[oid] for oid in self.touched(path)]):
+        few = self._past.at_most(CO_CHANGE_FILES, [self._ids[oid] for oid in self.touched(path)])
+        for number, changed in self._past.changed_paths(few):
             shared[number].append(changed)
         weights: dict[RepoPath, float] = defaultdict(float)
         times: dict[RepoPath, int] = defaultdict(int)
         for number, changes in shared.items():
             position = self._positions[number]
             others = {self._lineage.today(name, position) for name in changes} - {path}
-            if not others or len(changes) > CO_CHANGE_FILES:
-                continue
-            for other in others - {None}:
-                assert other is not None
-                weights[other] += self._decay(number) / len(others)
-                times[other] += 1
+            weight = self._decay(number) / max(1, len(others))
+            for other in others:
+                if other is not None:
+                    weights[other] += weight
+                    times[other] += 1
         best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
         return [Edge("co_changed", path, other, weights[other], _together(times[other])) for other in best]
 
@@ -351,25 +350,18 @@ class RepoGraph:
 
         Weighed as files are in `co_changed`; the newest `CO_CHANGE_STEPS` commits of the place count. Symbols gone since are left out.
         """
-        commits = [
-            oid
-            for oid in dict.fromkeys(step.commit for step in history.steps)
-            if self._past.change_count(self._ids[oid]) <= CO_CHANGE_FILES
-        ][:CO_CHANGE_STEPS]
-        weights: dict[str, float] = defaultdict(float)
-        times: dict[str, int] = defaultdict(int)
-        own = f"{history.path}:{history.symbol}"
-        for oid, changes in self.symbols_touched(commits).items():
-            position = self._positions[self._ids[oid]]
-            named = ((self._lineage.today(change.path, position), change) for change in changes)
-            others = {f"{path}:{change.qualname}" for path, change in named if path is not None} - {own}
+        commits = self._past.at_most(CO_CHANGE_FILES, [self._ids[oid] for oid in dict.fromkeys(step.commit for step in history.steps)])
+        weights: dict[SymbolId, float] = defaultdict(float)
+        times: dict[SymbolId, int] = defaultdict(int)
+        own = SymbolId(f"{history.path}:{history.symbol}")
+        for number in commits[:CO_CHANGE_STEPS]:
+            others = self._lasting.changed(number) - {own}
             for other in others:
-                weights[other] += self._decay(self._ids[oid]) / len(others)
+                weights[other] += self._decay(number) / len(others)
                 times[other] += 1
-        best = (
-            other for other in sorted(weights, key=lambda other: (-weights[other], other)) if self.code.symbol(SymbolId(other)) is not None
-        )
-        return [Edge("co_changed", own, other, weights[other], _together(times[other])) for other in islice(best, limit)]
+        self._follower.outlines.save()
+        best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
+        return [Edge("co_changed", own, other, weights[other], _together(times[other])) for other in best]
 
     def last_writer(self, path: RepoPath, blob: Oid, span: Span, *, before: Oid) -> Oid | None:
         """Return the commit that last wrote lines of the version of a file that a commit found, None when following the lines back leads nowhere.
@@ -550,6 +542,12 @@ class RepoGraph:
     def _follower(self) -> Follower:
         outlines = Outlines(self.store, self.mirror.read_blob)
         return Follower(self._past, self.mirror, self._lineage, self._positions, outlines, self._ids)
+
+    @cached_property
+    def _lasting(self) -> "Lasting":
+        from backstory.graph.symbol_changes import Lasting  # here: it loads the code half
+
+        return Lasting(self._follower, self._files)
 
     def _followed(self, path: RepoPath, span: Span, name: str, newest: int | None) -> History:
         """Return the history of a place, as kept since it was followed from `at` before, or followed now; what is whole is kept."""

@@ -260,6 +260,13 @@ def test_any_bytes_parse_into_spans_that_nest_inside_the_file(source, language):
     assert parse_definitions(language_named(language), source) == parse.definitions
 
 
+def test_definitions_alone_are_read_in_the_dialect_of_the_file():
+    """A header named as C's that holds C++ is read as that, whether all of it is read or its definitions only."""
+    source = b"class Shop {\n public:\n  int price() { return 1; }\n};\n"
+    assert [row.qualname for row in parse_definitions(language_named("c"), source)] == ["Shop", "Shop.price"]
+    assert parse_definitions(language_named("c"), source) == parse_blob(language_named("c"), source).definitions
+
+
 def test_mutating_real_source_never_raises():
     """Cutting this file anywhere gives definitions that nest, whatever was cut."""
     source = PYTHON.encode()

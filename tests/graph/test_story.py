@@ -3,6 +3,7 @@
 import pytest
 from graphs import graph_of
 
+from backstory.graph import outlines
 from backstory.graph.story import story_of
 from backstory.graph.telling import tell_story
 from backstory.graph.types import RepoPath, Span, SymbolId
@@ -119,3 +120,19 @@ def test_symbols_that_change_together_are_coupled(tmp_path):
         ("a.py:two", "together in 3 commits"),
         ("a.py:three", "together in 2 commits"),
     ]
+
+
+def test_what_moves_with_a_place_has_todays_name(tmp_path):
+    """A function that was renamed counts under the name it has today, also for a commit that only took lines out of it; none is parsed for twice."""
+    repo = Repo(tmp_path / "repo")
+    text = "def one():\n    return {0}\n\n\ndef {1}():\n    first = 1\n{2}    return first\n\n\ndef three():\n    return 3\n"
+    repo.commit("start", {"a.py": text.format(0, "two", "    second = 2\n")})
+    repo.commit("take out", {"a.py": text.format(1, "two", "")})
+    repo.commit("rename", {"a.py": text.format(1, "zwei", "")})
+    graph = graph_of(repo, tmp_path)
+    edges = graph.symbols_moving_with(graph.history(SymbolId("a.py:one")))
+    assert [(edge.dst, edge.evidence) for edge in edges] == [
+        ("a.py:zwei", "together in 2 commits"),
+        ("a.py:three", "together in 1 commit"),
+    ]
+    assert graph.store.derived_count(outlines.KIND, outlines.version()) == 1  # of the first version: the code half has read the last one
