@@ -1,53 +1,81 @@
 """The files and symbols of a tree as documents, ready to be ranked.
 
-Built once for a graph and kept as long as the graph lives: a second issue on the same commit only pays for its own query.
+Nothing is counted here that the graph has counted: a question takes the columns of its own words out of the stored ones.
 """
 
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
 from backstory.agent.places import Places
+from backstory.graph.code import CodeView
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import PROSE_ENDINGS, place_of
 from backstory.graph.types import RepoPath, Symbol
-from backstory.graph.words import count_words, tokens
+from backstory.graph.word_table import WordTable, pack_table, table_from, unpack_table
+from backstory.graph.words import count_words, split_token, tokens
+from backstory.memory.bm25 import Counted, counted
 
 # Text of files in no known language is read up to this size; larger ones are data.
 MAX_TEXT_BYTES = 200_000
 _BINARY_PREFIX_BYTES = 8_000
 # A name says what a definition is for: its words count this often, on top of standing in the text.
 NAME_WEIGHT = 2
+TEXT_KIND = "text words"
+TEXT_VERSION = "1"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents in a fixed order: `paths` sorted; `symbols` by path and line.
+    """Documents in a fixed order: `paths` sorted; symbols by path and line, as `code` numbers them.
 
-    words, lengths: of each path's text, empty for what cannot be read as text. path_words: of the path itself. number, symbol_number: the way back
-    from a path or a symbol id. place: what kind of file it is: "code", "test", "prose" (documentation, data, settings) or "aside" (examples and
-    the like).
+    place: what kind of file each path is: "code", "test", "prose" (documentation, data, settings) or "aside" (examples and the like). file_of: the
+    place in `paths` of each symbol's file. number: the way back from a path. texts: words of the files that were not parsed, with their places.
     """
 
     paths: Sequence[RepoPath]
-    words: Sequence[Mapping[str, int]]
-    lengths: Sequence[int]
-    path_words: Sequence[Mapping[str, int]]
     place: Sequence[str]
-    symbols: Sequence[Symbol]
-    symbol_words: Sequence[Mapping[str, int]]
-    symbol_lengths: Sequence[int]
     number: Mapping[RepoPath, int]
-    symbol_number: Mapping[str, int]
+    file_of: NDArray[np.int64]
+    code: CodeView
     places: Places
+    texts: tuple[WordTable, NDArray[np.int64]]
+
+    def symbol(self, number: int) -> Symbol:
+        """Return a symbol by its number."""
+        return self.code.symbol_numbered(number)
+
+    def counted(self, words: Sequence[str]) -> tuple[Counted, Counted]:
+        """Return how often distinct words occur in the text of each path and of each symbol, its own name counted NAME_WEIGHT times more."""
+        table, parsed = self.code.word_table, self._parsed
+        owners = parsed[self.code.file_of_node] if len(parsed) else np.zeros(0, dtype=np.int64)
+        symbols = np.arange(len(owners)) - len(parsed)
+        symbols[: len(parsed)] = -1
+        files = counted([(table, owners), self.texts], words, len(self.paths))
+        own = counted([(table, symbols)], words, len(self.file_of))
+        return files, _with_names(own, self.code.qualnames)
+
+    @cached_property
+    def path_words(self) -> Sequence[Mapping[str, int]]:
+        """The words of each path itself."""
+        return [_path_words(path) for path in self.paths]
+
+    @cached_property
+    def _parsed(self) -> NDArray[np.int64]:
+        return np.array([self.number[path] for path in self.code.files()], dtype=np.int64)
 
 
 _built: "WeakKeyDictionary[RepoGraph, Corpus]" = WeakKeyDictionary()
 
 
 def corpus_of(graph: RepoGraph) -> Corpus:
-    """Return the documents of a graph's tree; counted on the first call."""
+    """Return the documents of a graph's tree; made on the first call."""
     corpus = _built.get(graph)
     if corpus is None:
         corpus = _built[graph] = _build(graph)
@@ -56,43 +84,63 @@ def corpus_of(graph: RepoGraph) -> Corpus:
 
 def _build(graph: RepoGraph) -> Corpus:
     code = graph.code
-    parsed = set(code.files())
     paths = sorted(graph.files())
-    words = [code.words(path) if path in parsed else _text_words(graph, path) for path in paths]
-    symbols = [symbol for path in paths if path in parsed for symbol in code.symbols(path)]
-    symbol_words = [_symbol_words(symbol, code.symbol_words(symbol.id)) for symbol in symbols]
+    number = {path: place for place, path in enumerate(paths)}
+    parsed = [number[path] for path in code.files()]
+    file_of = np.asarray(parsed, dtype=np.int64)[code.file_of_node[len(parsed) :]] if parsed else np.zeros(0, dtype=np.int64)
+    texts = _text_words(graph, sorted(set(paths).difference(code.files())))
     return Corpus(
         paths=paths,
-        words=words,
-        lengths=[sum(counts.values()) for counts in words],
-        path_words=[_path_words(path) for path in paths],
         place=[place_of(path, is_test=code.is_test(path)) for path in paths],
-        symbols=symbols,
-        symbol_words=symbol_words,
-        symbol_lengths=[sum(counts.values()) for counts in symbol_words],
-        number={path: number for number, path in enumerate(paths)},
-        symbol_number={symbol.id: number for number, symbol in enumerate(symbols)},
+        number=number,
+        file_of=file_of,
+        code=code,
         places=Places(paths, code),
+        texts=(table_from(texts.values()), np.array([number[path] for path in texts], dtype=np.int64)),
     )
 
 
-def _text_words(graph: RepoGraph, path: RepoPath) -> Mapping[str, int]:
-    """Return the words of a file that was not parsed: source in another language; prose and data only by their path."""
-    if PROSE_ENDINGS.fullmatch(posixpath.splitext(path)[1].lower()):
-        return {}
-    raw = graph.text(path)
-    if len(raw) > MAX_TEXT_BYTES or b"\0" in raw[:_BINARY_PREFIX_BYTES]:
-        return {}
-    return count_words(tokens(raw.decode("utf-8", "replace")))
+def _with_names(symbols: Counted, qualnames: Sequence[str]) -> Counted:
+    """Return documents of symbols with the words of their names added."""
+    place_of = {word: place for place, word in enumerate(symbols.words)}
+    known: dict[str, tuple[list[int], int]] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    lengths = symbols.lengths.copy()
+    for number, qualname in enumerate(qualnames):
+        for token in tokens(qualname):
+            if token not in known:
+                words = split_token(token)
+                known[token] = ([place_of[word] for word in words if word in place_of], NAME_WEIGHT * len(words))
+            asked, length = known[token]
+            lengths[number] += length
+            if asked:
+                rows += [number] * len(asked)
+                columns += asked
+    added = csr_matrix((np.full(len(rows), float(NAME_WEIGHT)), (rows, columns)), shape=symbols.matrix.shape)
+    return Counted(symbols.words, (symbols.matrix + added).tocsr(), lengths)
+
+
+def _text_words(graph: RepoGraph, paths: Sequence[RepoPath]) -> dict[RepoPath, Mapping[str, int]]:
+    """Return the words of files that were not parsed: source in another language; prose and data only by their path. Kept by blob."""
+    blobs = {path: graph.files()[path] for path in paths if not PROSE_ENDINGS.fullmatch(posixpath.splitext(path)[1].lower())}
+    stored = graph.store.derived(TEXT_KIND, (bytes.fromhex(blob) for blob in blobs.values()), TEXT_VERSION)
+    found: dict[RepoPath, Mapping[str, int]] = {}
+    new: dict[bytes, bytes] = {}
+    for path, blob in blobs.items():
+        key = bytes.fromhex(blob)
+        if key in stored:
+            found[path] = unpack_table(stored[key]).row(0, 1)
+        else:
+            raw = graph.mirror.read_blob(blob)
+            is_text = len(raw) <= MAX_TEXT_BYTES and b"\0" not in raw[:_BINARY_PREFIX_BYTES]
+            found[path] = count_words(tokens(raw.decode("utf-8", "replace"))) if is_text else {}
+            new[key] = pack_table(table_from([found[path]]))
+    if new:
+        graph.store.save_derived(TEXT_KIND, TEXT_VERSION, new.items())
+    return found
 
 
 def _path_words(path: RepoPath) -> dict[str, int]:
     stem, _ = posixpath.splitext(path)
     return count_words(tokens(stem.replace("/", " ").replace("-", " ")))
-
-
-def _symbol_words(symbol: Symbol, words: Mapping[str, int]) -> Mapping[str, int]:
-    merged = dict(words)
-    for word, count in count_words(tokens(symbol.qualname)).items():
-        merged[word] = merged.get(word, 0) + NAME_WEIGHT * count
-    return merged

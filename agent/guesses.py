@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from backstory.agent.clues import Clues
 from backstory.agent.corpus import Corpus
 from backstory.agent.localize import Localization
+from backstory.graph.code import CodeView
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, Location, Oid, RepoPath, Span, SymbolId
 from backstory.memory.recall import recall
@@ -133,7 +134,7 @@ def exercised_files(graph: RepoGraph, corpus: Corpus, check_files: Sequence[Repo
     shares: dict[RepoPath, float] = {}
 
     def add(node: str, share: float) -> None:
-        path = _path_of(node, corpus)
+        path = _path_of(node, corpus, code)
         if path is not None and corpus.place[corpus.number[path]] == "code":
             shares[path] = shares.get(path, 0.0) + share
 
@@ -179,11 +180,11 @@ def guess_recent(graph: RepoGraph, *, offset: float) -> Guess:
     return guess
 
 
-def _path_of(node: str, corpus: Corpus) -> RepoPath | None:
+def _path_of(node: str, corpus: Corpus, code: CodeView) -> RepoPath | None:
     if node in corpus.number:
         return RepoPath(node)
-    number = corpus.symbol_number.get(SymbolId(node))
-    return corpus.symbols[number].path if number is not None else None
+    symbol = code.symbol(SymbolId(node))
+    return symbol.path if symbol is not None else None
 
 
 def _ordinal(number: int) -> str:

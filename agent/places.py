@@ -59,12 +59,12 @@ class Places:
                     return tuple(found), tuple(parts[count:]), count
         return (), tuple(parts), 0
 
-    def members(self, dotted: str) -> tuple[Symbol, ...]:
-        """Return the definitions whose qualified name ends with the last two parts of a dotted name (`Dataset.quantile`)."""
+    def members(self, dotted: str) -> tuple[int, ...]:
+        """Return the places among all symbols of the definitions whose qualified name ends with the last two parts of a dotted name (`Dataset.quantile`)."""
         owner, _, name = ".".join(dotted.split(".")[-2:]).rpartition(".")
         ending = f"{owner}.{name}"
-        found = [symbol for symbol in self._code.definitions(name) if symbol.qualname == ending or symbol.qualname.endswith("." + ending)]
-        return tuple(found)
+        names = self._code.qualnames
+        return tuple(number for number in self._code.numbers_named(name) if names[number] == ending or names[number].endswith("." + ending))
 
     def symbol_in(self, path: RepoPath, function: str, line: int) -> Symbol | None:
         """Return the definition a traceback frame stands in: by its name first, since line numbers belong to another version of the file."""

@@ -4,9 +4,7 @@ A signal is an array of raw scores, at least 0, over the corpus's paths or symbo
 and do not matter: `backstory.agent.localize` divides each by its largest value before it adds them up.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,11 +13,10 @@ from numpy.typing import NDArray
 
 from backstory.agent.clues import Clues
 from backstory.agent.corpus import Corpus
-from backstory.graph.code import CodeView
 from backstory.graph.repograph import RepoGraph
-from backstory.graph.types import Evidence, RepoPath, Symbol
-from backstory.memory.bm25 import CountedBM25, Words, query_words
-from backstory.memory.recall import PastChange
+from backstory.graph.types import Evidence, RepoPath
+from backstory.memory.bm25 import Counted, CountedBM25, Words, query_words
+from backstory.memory.recall import Past
 
 Scores = NDArray[np.float64]
 
@@ -29,7 +26,12 @@ MAX_DEFINING_FILES = 20
 FRAME_DECAY = 0.7
 # One part of a dotted name that is a module (`import xarray`) says only which project it is.
 SINGLE_PART_WEIGHT = 0.1
-# A path or module in the title is what the issue is about; in a listing of installed versions it is not.
+# `Dataset.quantile` says more than a name alone.
+MEMBER_WEIGHT = 3.0
+# How many similar past changes vote, and how much more a closer one counts: the best few decide (docs/log.md).
+PAST_CHANGES = 60
+PAST_POWER = 4.0
+SECONDS_A_DAY = 86_400.0
 RECENT_DAYS = 365
 RECENT_HALF_LIFE_DAYS = 60.0
 RECENT_COMMITS = 1500
@@ -49,13 +51,31 @@ class Signal:
         return self.scores / top if top > 0 else self.scores
 
 
-def text_signal(documents: Sequence[Words], lengths: Sequence[float], query: Words, *, what: str, b: float = 0.75) -> Signal:
-    """Score documents by the words they share with the query. what: "text", "title" or "path", the kind of the evidence."""
-    ranking = CountedBM25(documents, query, lengths=lengths, b=b)
+def text_signal(documents: Counted, query: Words, *, what: str, b: float = 0.75) -> Signal:
+    """Score documents by the words they share with the query. what: "text", "title", "code" or "told", the kind of the evidence."""
 
     def why(number: int) -> Evidence:
-        words = ranking.strongest(documents[number])
-        return Evidence(what, ", ".join(words), f"shares words with the issue{' title' if what == 'title' else ''}: {', '.join(words)}")
+        words = ", ".join(documents.strongest(number, query))
+        return Evidence(what, words, _SHARES[what].format(words))
+
+    return Signal(documents.scores(query, b=b), why)
+
+
+_SHARES: Mapping[str, str] = {
+    "text": "shares words with the issue: {}",
+    "title": "shares words with the issue title: {}",
+    "code": "shares words with the code in the issue: {}",
+    "told": "past changes of this file speak of: {}",
+}
+
+
+def path_signal(corpus: Corpus, query: Words) -> Signal:
+    """Score files by the words of their paths."""
+    ranking = CountedBM25(corpus.path_words, query)
+
+    def why(number: int) -> Evidence:
+        words = ", ".join(ranking.strongest(corpus.path_words[number]))
+        return Evidence("path", words, f"its path shares words with the issue: {words}")
 
     return Signal(ranking.scores(), why)
 
@@ -63,16 +83,13 @@ def text_signal(documents: Sequence[Words], lengths: Sequence[float], query: Wor
 def best_symbol_signal(corpus: Corpus, symbols: Signal) -> Signal:
     """Score each file by the best of its symbols."""
     scores = np.zeros(len(corpus.paths))
-    best: dict[int, int] = {}
-    for number in np.flatnonzero(symbols.scores).tolist():
-        path = corpus.number[corpus.symbols[number].path]
-        if symbols.scores[number] > scores[path]:
-            scores[path] = symbols.scores[number]
-            best[path] = number
+    np.maximum.at(scores, corpus.file_of, symbols.scores)
 
     def why(path: int) -> Evidence:
-        symbol = corpus.symbols[best[path]]
-        return Evidence("text", symbol.id, f"{symbol.qualname} matches: {symbols.why(best[path]).ref}")
+        own = np.flatnonzero(corpus.file_of == path)
+        best = int(own[symbols.scores[own].argmax()])
+        symbol = corpus.symbol(best)
+        return Evidence("text", symbol.id, f"{symbol.qualname} matches: {symbols.why(best).ref}")
 
     return Signal(scores, why)
 
@@ -103,46 +120,47 @@ def mention_signal(corpus: Corpus, clues: Clues) -> Signal:
     return Signal(scores, reasons.__getitem__)
 
 
-def name_signals(corpus: Corpus, clues: Clues, code: CodeView) -> tuple[Signal, Signal]:
+def name_signals(corpus: Corpus, clues: Clues) -> tuple[Signal, Signal]:
     """Score (files, symbols) by the identifiers in the issue that they define, rare ones most."""
-    files = np.zeros(len(corpus.paths))
-    by_symbol: dict[str, float] = defaultdict(float)
-    strongest: dict[str, tuple[float, str]] = {}
+    files, symbols = np.zeros(len(corpus.paths)), np.zeros(len(corpus.file_of))
+    strongest_of_file: dict[int, tuple[float, str]] = {}
+    strongest_of_symbol: dict[int, tuple[float, str]] = {}
+    is_code = np.array([place == "code" for place in corpus.place], dtype=bool)
 
-    def add(symbols: Sequence[Symbol], weight: float, name: str) -> None:
-        kept = [symbol for symbol in symbols if corpus.place[corpus.number[symbol.path]] == "code"]
-        paths = {symbol.path for symbol in kept}
+    def add(found: Sequence[int], weight: float, name: str) -> None:
+        numbers = np.asarray(found, dtype=np.int64)
+        numbers = numbers[is_code[corpus.file_of[numbers]]]
+        paths = np.unique(corpus.file_of[numbers]).tolist()
         if not paths or len(paths) > MAX_DEFINING_FILES:
             return
         share = weight / len(paths)
         for path in paths:
-            files[corpus.number[path]] += share
-            strongest[path] = max(strongest.get(path, (0.0, "")), (share, name))
-        for symbol in kept:
-            by_symbol[symbol.id] += weight / len(kept)
-            strongest[symbol.id] = max(strongest.get(symbol.id, (0.0, "")), (share, name))
+            files[path] += share
+            strongest_of_file[path] = max(strongest_of_file.get(path, (0.0, "")), (share, name))
+        for number in numbers.tolist():
+            symbols[number] += weight / len(numbers)
+            strongest_of_symbol[number] = max(strongest_of_symbol.get(number, (0.0, "")), (share, name))
 
     for name, weight in clues.names.items():
-        add(code.definitions(name), weight, name)
+        add(corpus.code.numbers_named(name), weight, name)
     for dotted in clues.modules:
-        add(corpus.places.members(dotted), 3.0, dotted)
-    symbol_scores = np.array([by_symbol.get(symbol.id, 0.0) for symbol in corpus.symbols])
+        add(corpus.places.members(dotted), MEMBER_WEIGHT, dotted)
 
-    def evidence(key: str) -> Evidence:
-        name = strongest[key][1]
+    def evidence(name: str) -> Evidence:
         return Evidence("identifier", name, f"defines {name}, which the issue names")
 
     return (
-        Signal(files, lambda number: evidence(corpus.paths[number])),
-        Signal(symbol_scores, lambda number: evidence(corpus.symbols[number].id)),
+        Signal(files, lambda number: evidence(strongest_of_file[number][1])),
+        Signal(symbols, lambda number: evidence(strongest_of_symbol[number][1])),
     )
 
 
 def frame_signals(corpus: Corpus, clues: Clues) -> tuple[Signal, Signal]:
     """Score (files, symbols) by the traceback frames that stand in them, the innermost one inside the repository most."""
     files = np.zeros(len(corpus.paths))
-    by_symbol: dict[str, float] = {}
-    reasons: dict[str, Evidence] = {}
+    symbols = np.zeros(len(corpus.file_of))
+    reasons: dict[int, Evidence] = {}
+    symbol_reasons: dict[int, Evidence] = {}
     skipped = 0  # frames further in, outside the repository
     for frame in sorted(clues.frames, key=lambda frame: frame.depth):
         found = [path for path in corpus.places.files(frame.path) if corpus.place[corpus.number[path]] != "test"]
@@ -152,59 +170,57 @@ def frame_signals(corpus: Corpus, clues: Clues) -> tuple[Signal, Signal]:
         weight = FRAME_DECAY ** max(0, frame.depth - skipped) / len(found)
         for path in found:
             note = f"traceback frame {frame.function or frame.path}, line {frame.line}"
-            if weight > files[corpus.number[path]]:
-                files[corpus.number[path]] = weight
-                reasons[path] = Evidence("traceback", f"{path}:{frame.line}", note)
+            number = corpus.number[path]
+            if weight > files[number]:
+                files[number] = weight
+                reasons[number] = Evidence("traceback", f"{path}:{frame.line}", note)
             symbol = corpus.places.symbol_in(path, frame.function, frame.line)
-            if symbol is not None and weight > by_symbol.get(symbol.id, 0.0):
-                by_symbol[symbol.id] = weight
-                reasons[symbol.id] = Evidence("traceback", f"{path}:{frame.line}", note)
-    symbol_scores = np.array([by_symbol.get(symbol.id, 0.0) for symbol in corpus.symbols])
-    return (
-        Signal(files, lambda number: reasons[corpus.paths[number]]),
-        Signal(symbol_scores, lambda number: reasons[corpus.symbols[number].id]),
-    )
+            if symbol is None:
+                continue
+            number = corpus.code.number_of(symbol.id)
+            if weight > symbols[number]:
+                symbols[number] = weight
+                symbol_reasons[number] = Evidence("traceback", f"{path}:{frame.line}", note)
+    return Signal(files, reasons.__getitem__), Signal(symbols, symbol_reasons.__getitem__)
 
 
-def past_signal(corpus: Corpus, changes: Sequence[PastChange], *, power: float = 2.0, spread: float = 1.0) -> Signal:
-    """Score files by the similar past changes that touched them; a change spreads its vote over what it touched.
+def past_signal(graph: RepoGraph, corpus: Corpus, past: Past, alike: Scores) -> Signal:
+    """Score files by the similar past changes that touched them; a change spreads its vote over the source files it touched.
 
-    power: how much more a closer match counts. spread: 1 divides a vote by the number of files, 0 gives each the whole.
+    alike: how much each past change resembles the issue.
     """
     scores = np.zeros(len(corpus.paths))
-    reasons: dict[int, tuple[float, PastChange]] = {}
-    for change in changes:
-        numbers = [corpus.number[path] for path in change.paths if path in corpus.number]
-        source = [number for number in numbers if corpus.place[number] == "code"]
-        vote = change.score**power / max(1, len(source)) ** spread
-        for number in numbers:
-            scores[number] += vote
+    is_code = np.array([place == "code" for place in corpus.place], dtype=bool)
+    reasons: dict[int, tuple[float, int]] = {}
+    for position in past.best(alike, PAST_CHANGES):
+        files = past.files_of(position)
+        vote = float(alike[position]) ** PAST_POWER / max(1, int(is_code[files].sum()))
+        scores[files] += vote
+        for number in files.tolist():
             if number not in reasons or vote > reasons[number][0]:
-                reasons[number] = (vote, change)
+                reasons[number] = (vote, position)
 
     def why(number: int) -> Evidence:
-        change = reasons[number][1]
-        return Evidence("past", change.commit, f"changed this file for a similar issue: {change.subject}")
+        oid = graph.order()[reasons[number][1]]
+        return Evidence("past", oid, f"changed this file for a similar issue: {graph.message(oid).subject}")
 
     return Signal(scores, why)
 
 
-def recent_signal(corpus: Corpus, graph: RepoGraph) -> Signal:
+def recent_signal(graph: RepoGraph, corpus: Corpus, past: Past) -> Signal:
     """Score files by how much was changed in them lately, seen from the newest commit; a change of many files counts little for each."""
-    scores = np.zeros(len(corpus.paths))
-    latest: dict[int, Evidence] = {}
-    messages = graph.messages()
-    newest = max((message.when for message in messages[:RECENT_COMMITS]), default=None)
-    for message in messages[:RECENT_COMMITS]:
-        assert newest is not None
-        days = (newest - message.when).total_seconds() / 86_400
-        if days > RECENT_DAYS:
-            continue
-        numbers = [corpus.number[path] for path in graph.changed_paths(message.oid) if path is not None and path in corpus.number]
-        for number in numbers:
-            scores[number] += math.exp2(-days / RECENT_HALF_LIFE_DAYS) / len(numbers)
-            latest.setdefault(number, Evidence("recent", message.oid, f"changed {days:.0f} days before the base: {message.subject}"))
-    return Signal(scores, latest.__getitem__)
+    when = graph.committed()[:RECENT_COMMITS]
+    days = (when.max(initial=0.0) - when) / SECONDS_A_DAY
+    weights = np.where(days <= RECENT_DAYS, np.exp2(-days / RECENT_HALF_LIFE_DAYS), 0.0) / np.maximum(1, past.touched[: len(when)])
+    told = past.said.commits < len(when)
+    commits, files = past.said.commits[told], past.said.files[told]
+
+    def why(number: int) -> Evidence:
+        newest = int(commits[files == number].min())
+        message = graph.message(graph.order()[newest])
+        return Evidence("recent", message.oid, f"changed {days[newest]:.0f} days before the base: {message.subject}")
+
+    return Signal(np.bincount(files, weights=weights[commits], minlength=len(corpus.paths)).astype(np.float64), why)
 
 
 def issue_query(clues: Clues) -> dict[str, float]:

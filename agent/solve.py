@@ -29,7 +29,6 @@ from backstory.graph.types import RepoPath
 
 # Places and suspects that are handed over: what a person reads before looking elsewhere.
 PLACES = 20
-LOOKED_AT = 200  # ranked before those that do not count are left out
 SUSPECTS = 10
 # With a model at hand history is searched no further than a regression of usual depth needs, given up sooner where nothing older passes (it is hardly a
 # regression then), and only repairs of a commit that the check convicted are tried, those that come first: what lies beyond costs more checks than a
@@ -137,9 +136,7 @@ def is_worth_going_on(tested: Sequence[Tested]) -> bool:
 
 def locate(case: Case) -> Localization:
     """Return the places that the issue points at, among the paths that count."""
-    found = localize(case.graph, case.issue.text, limit=LOOKED_AT)
-    files = [file for file in found.files if case.counts(file.path)]
-    return Localization(files[:PLACES], [place for place in found.locations if case.counts(place.path)][:PLACES])
+    return localize(case.graph, case.issue.text, limit=PLACES, keep=case.counts)
 
 
 def ask(case: Case, localization: Localization) -> Question | Unanswerable:

@@ -89,21 +89,22 @@ def locate(
 ) -> None:
     """Find where the code must change for an issue, best place first, and say why."""
     from backstory.endpoint import model_settings
-    from backstory.subject import kept, open_subject
+    from backstory.subject import counting, open_subject
 
     started = time.monotonic()
     subject = open_subject(face, repo, at, flags={"model": model, "api_base": api_base})
-    issue = face.issue(argument)
-    from backstory.agent.localize import localize
+    issue, counts = face.issue(argument), counting(subject.config)
+    from backstory.agent.localize import LOOKED_AT, localize
     from backstory.harness.show import location_lines, locations_json
 
     settings, agent = model_settings(subject.config.model, no_model=no_model), None
     with open_graph(face, subject) as graph:
-        found = localize(graph, issue.text, limit=0)
+        # A model reads further down the list than a person, and what it names is put before the rest.
+        found = localize(graph, issue.text, limit=0 if limit == 0 else max(limit, LOOKED_AT), keep=counts)
         if settings is not None:
             found, agent = _ask(face, subject, graph, issue, found, settings)
-    files = kept(found.files, lambda file: file.path, subject.config)[: limit or None]
-    places = kept(found.locations, lambda place: place.path, subject.config)[: limit or None]
+    files = [file for file in found.files if counts(file.path)][: limit or None]
+    places = [place for place in found.locations if counts(place.path)][: limit or None]
     if as_json:
         rows = [
             {

@@ -182,26 +182,26 @@ def action(face: Face, repo: Path, limit: int) -> None:
 
     Reads GITHUB_EVENT_PATH, appends to GITHUB_STEP_SUMMARY, runs nothing of the repository. action.yml calls it.
     """
-    from backstory.agent.localize import localize
+    from backstory.agent.localize import LOOKED_AT, localize
     from backstory.agent.suspects import rank_suspects
     from backstory.command_look import open_graph
     from backstory.graph.source import circumstances
     from backstory.harness.action import asked_by, summary
     from backstory.harness.untrusted import inert_log
     from backstory.issue import issue_from_text
-    from backstory.subject import kept, open_subject
+    from backstory.subject import counting, open_subject
     from backstory.tools.visible import one_line
 
     asked = asked_by(_event(face))
     issue = issue_from_text(asked.text, id=asked.id, title=asked.title)
     subject = open_subject(face, repo, asked.base)
     with open_graph(face, subject) as graph:
-        found = localize(graph, issue.text, limit=0)
+        found = localize(graph, issue.text, limit=LOOKED_AT, keep=counting(subject.config))
         suspects = rank_suspects(graph, text=issue.text, localization=found)[:limit]
         text = summary(
             title=issue.title,
             at=subject.at,
-            places=kept(found.locations, lambda place: place.path, subject.config)[:limit],
+            places=found.locations[:limit],
             suspects=suspects,
             commits={suspect.commit: graph.commit(suspect.commit) for suspect in suspects},
             notes=(*issue.notes, *circumstances(subject.source)),

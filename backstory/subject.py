@@ -1,6 +1,6 @@
 """The repository and the commit a command is about, and what the project at that commit says about itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -48,7 +48,7 @@ def project_layer(source: Source, at: Oid) -> Layer:
     return from_project(found.data if isinstance(found, pygit2.Blob) else None, origin=origin)
 
 
-def kept(rows: Sequence[T], path_of: Callable[[T], RepoPath], config: Config) -> list[T]:
-    """Return the rows whose path is neither left out nor in a source language that was not asked for; order stays."""
+def counting(config: Config) -> Callable[[RepoPath], bool]:
+    """Return the question whether a path is neither left out nor in a source language that was not asked for."""
     project = config.project
-    return [row for row in rows if selected(path_of(row), exclude=project.exclude, languages=project.languages)]
+    return lambda path: selected(path, exclude=project.exclude, languages=project.languages)

@@ -153,6 +153,10 @@ class CodeView:
         """Return the symbols whose last name part is `name` (repeated definitions included), in order of path and position."""
         return [self._symbol_at_row(row) for row in self._rows_by_name.get(name, ())]
 
+    def numbers_named(self, name: str) -> Sequence[int]:
+        """Return the places among all symbols of what `definitions` returns, without making them."""
+        return self._rows_by_name.get(name, ())
+
     def names(self) -> Iterable[str]:
         """Return the last name parts of all symbols, each once, in order of first definition."""
         return self._rows_by_name.keys()
@@ -187,8 +191,7 @@ class CodeView:
 
     def users(self) -> npt.NDArray[np.int64]:
         """Return for each of `nodes` how many other files use it (import, call, inherit from or override it), tests left out."""
-        edges, files = self._snapshot.edges, len(self._snapshot.paths)
-        file_of = np.concatenate([np.arange(files), np.asarray(self._file_of_row, dtype=np.int64)])
+        edges, file_of = self._snapshot.edges, self.file_of_node
         is_test = np.array([self.is_test(path) for path in self._snapshot.paths], dtype=bool)
         user = file_of[edges.src]
         uses = (
@@ -245,7 +248,7 @@ class CodeView:
             numbers = [table.numbers[word]] if word in table.numbers else []
         holding = np.zeros(len(self._snapshot.paths), dtype=bool)
         for number in numbers:
-            holding[self._file_of_node[table.holders(number)[0]]] = True
+            holding[self.file_of_node[table.holders(number)[0]]] = True
         return holding
 
     @cached_property
@@ -258,6 +261,24 @@ class CodeView:
         """The ids of all nodes: files in order, then symbols in order."""
         return self._snapshot.node_ids()
 
+    @property
+    def qualnames(self) -> Sequence[str]:
+        """The qualified names of all symbols, in order."""
+        return self._snapshot.symbols.qualnames
+
+    @cached_property
+    def file_of_node(self) -> npt.NDArray[np.int64]:
+        """The place in `files()` of each of `nodes`."""
+        return np.concatenate((np.arange(len(self._snapshot.paths)), np.asarray(self._file_of_row, dtype=np.int64)))
+
+    def number_of(self, symbol: SymbolId) -> int:
+        """Return the place of a symbol among all. Raises KeyError when there is none."""
+        return self._nodes[symbol] - len(self._snapshot.paths)
+
+    def symbol_numbered(self, number: int) -> Symbol:
+        """Return a symbol by its place among all."""
+        return self._symbol_at_row(number)
+
     # --- inside -----------------------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -265,13 +286,10 @@ class CodeView:
         return {node: number for number, node in enumerate(self.nodes)}
 
     @cached_property
-    def _file_of_node(self) -> npt.NDArray[np.int64]:
-        return np.concatenate((np.arange(len(self._snapshot.paths)), np.asarray(self._file_of_row, dtype=np.int64)))
-
-    @cached_property
     def _file_of_row(self) -> list[int]:
-        starts = self._snapshot.symbols.starts
-        return [file for file in range(len(self._snapshot.paths)) for _ in range(starts[file], starts[file + 1])]
+        starts = np.asarray(self._snapshot.symbols.starts)
+        found: list[int] = np.repeat(np.arange(len(self._snapshot.paths)), starts[1:] - starts[:-1]).tolist()
+        return found
 
     @cached_property
     def _rows_by_name(self) -> dict[str, list[int]]:

@@ -37,6 +37,10 @@ class Lineage:
         # A rename at a position owns the old name only before it, that is at greater positions.
         return self._owners[name][max(0, bisect_left(positions, position) - 1)]
 
+    def stretches(self, name: RepoPath) -> tuple[Sequence[int], Sequence[RepoPath]]:
+        """Return (positions, owners) of a name: an owner has it at the places after its position, up to the next; the first one before that too."""
+        return self._positions.get(name, ()), self._owners.get(name, ())
+
     def names(self, path: RepoPath) -> Sequence[RepoPath]:
         """Return all names today's file has had, sorted but for today's, which is first."""
         return sorted(self._names.get(path, ()), key=lambda name: (name != path, name))

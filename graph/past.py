@@ -162,6 +162,14 @@ class Past:
         for row in self._store.rows("SELECT commit_id, author, authored, subject, body FROM messages ORDER BY commit_id"):
             yield MessageRow(*cast("tuple[int, str, int, str, str]", row))
 
+    def messages_between(self, low: int, high: int) -> list[MessageRow]:
+        """Return the words of the commits from `low` to `high`, oldest row first."""
+        rows = self._store.rows(
+            "SELECT commit_id, author, authored, subject, body FROM messages WHERE commit_id BETWEEN ? AND ? ORDER BY commit_id",
+            (low, high),
+        )
+        return [MessageRow(*row) for row in cast("list[tuple[int, str, int, str, str]]", rows)]
+
     def messages_with(self, words: str) -> list[MessageRow]:
         """Return the words of the commits whose message holds `words` (letters and spaces), in any ASCII case, oldest row first."""
         rows = self._store.rows(
@@ -267,6 +275,13 @@ class Past:
             )
             found.extend((commit, path_text(path)) for commit, path in cast("list[tuple[int, bytes]]", rows))
         return found
+
+    def paths_between(self, low: int, high: int) -> list[tuple[int, int]]:
+        """Return (commit, path id) of every change of the commits from `low` to `high`, by commit and in git's order."""
+        rows = self._store.rows(
+            "SELECT commit_id, path_id FROM changes WHERE commit_id BETWEEN ? AND ? ORDER BY commit_id, ordinal", (low, high)
+        )
+        return cast("list[tuple[int, int]]", rows)
 
     def all_changed_paths(self) -> list[tuple[int, int]]:
         """Return (commit, path id) of every stored change, by commit."""

@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from backstory.errors import UserError
 from backstory.graph.dag import children_first, reachable
 from backstory.graph.encoding import path_bytes
@@ -47,9 +50,12 @@ from backstory.graph.origin import (
     within,
 )
 from backstory.graph.outlines import Defined, Outlines
+from backstory.graph.pack import Numbers
 from backstory.graph.past import MessageRow, Past
+from backstory.graph.said import read_said
 from backstory.graph.store import Store
 from backstory.graph.types import Commit, Edge, EdgeKind, Oid, RepoPath, Report, Span, SymbolId
+from backstory.graph.word_table import WordTable
 
 if TYPE_CHECKING:
     import networkx
@@ -76,6 +82,21 @@ class Message:
     author: str
     subject: str
     body: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """The messages of all commits as columns, a document for each.
+
+    tables: of their words. positions: for each table the place in `order()` of each of its documents, -1 for a commit that may not be seen.
+    commits, files: place in `order()` of a commit and place in the sorted `files()` of a file it changed, under today's name; each pair once, by
+    commit.
+    """
+
+    tables: Sequence[WordTable]
+    positions: Sequence[npt.NDArray[np.int64]]
+    commits: npt.NDArray[np.int64]
+    files: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -188,6 +209,14 @@ class RepoGraph:
     def messages(self) -> Sequence[Message]:
         """Return what every commit says, in `order()`: newest first."""
         return self._messages
+
+    def committed(self) -> npt.NDArray[np.float64]:
+        """Return when each commit of `order()` was committed, in seconds since 1970."""
+        return np.array([self._skeleton.committed[number] for number in self._order_ids], dtype=np.float64)
+
+    def said(self) -> Said:
+        """Return what every commit says and touched, as columns; counted now and stored where it was not."""
+        return self._said
 
     def message(self, oid: Oid) -> Message:
         """Return what one commit says, without reading the others'. Raises KeyError for a commit that may not be seen."""
@@ -530,6 +559,34 @@ class RepoGraph:
         ]
 
     @cached_property
+    def _said(self) -> Said:
+        pieces = read_said(self.store, self._past, len(self._visible) - 1)
+        position_of = np.full(len(self._visible), -1, dtype=np.int64)
+        position_of[self._order_ids] = np.arange(len(self._order_ids))
+        positions = [position_of[piece.first : piece.first + len(piece.words.starts) - 1] for piece in pieces]
+        commits = np.concatenate([seen[piece.changes] for piece, seen in zip(pieces, positions, strict=True)])
+        paths = np.concatenate([piece.paths for piece in pieces])[commits >= 0]
+        pairs = self._todays(commits[commits >= 0], paths)
+        return Said([piece.words for piece in pieces], positions, *pairs)
+
+    def _todays(self, commits: npt.NDArray[np.int64], paths: Numbers) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the pairs of commit and today's file (both by place) for pairs of commit and path id; files gone since are left out."""
+        number_of = {path: number for number, path in enumerate(sorted(self._files))}
+        order = np.argsort(paths, kind="stable")
+        commits, paths = commits[order], paths[order]
+        files = np.full(len(paths), -1, dtype=np.int64)
+        names = self._past.paths()
+        begins = np.flatnonzero(np.concatenate(([True], paths[1:] != paths[:-1]))) if len(paths) else np.zeros(0, dtype=np.int64)
+        for first, end in zip(begins.tolist(), [*begins[1:].tolist(), len(paths)], strict=True):
+            places, owners = self._lineage.stretches(names[int(paths[first])])
+            if owners:
+                owned = np.maximum(0, np.searchsorted(np.asarray(places), commits[first:end], side="left") - 1)
+                files[first:end] = np.array([number_of.get(owner, -1) for owner in owners])[owned]
+        kept = files >= 0
+        pairs = np.unique(np.stack([commits[kept], files[kept]]), axis=1)
+        return pairs[0], pairs[1]
+
+    @cached_property
     def _files(self) -> dict[RepoPath, Oid]:
         return {path: entry.blob for path, entry in self.mirror.files(self.at).items() if entry.is_file}
 
@@ -623,7 +680,8 @@ class RepoGraph:
 
     def _edges_at(self, node: str, kinds: Sequence[EdgeKind]) -> Sequence[Edge]:
         """Return the edges of these kinds that begin or end at a node, history first, in a fixed order."""
-        found: list[Edge] = [edge for edge in self._message_edges_at.get(node, ()) if edge.kind in kinds]
+        told = self._message_edges_at.get(node, ()) if {"mentions", "fixed", "reverts"} & set(kinds) else ()  # it reads all messages
+        found: list[Edge] = [edge for edge in told if edge.kind in kinds]
         if _COMMIT_ID.fullmatch(node):
             return [*found, *self._edges_at_commit(Oid(node), kinds)] if node in self else []
         path = RepoPath(node)

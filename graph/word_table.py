@@ -1,12 +1,13 @@
-"""The words of a whole tree's code, for search: which word is how often in which file or symbol.
+"""Which word is how often in which document, for search: of the nodes of a tree's code, of messages, of texts.
 
-Words are kept per node, numbered as in a snapshot, in compressed sparse rows; a row holds a symbol's own words, or those of a file outside all its
-symbols. The table is joined from the rows of single files when it is first asked for, and then kept.
+Words are kept per document in compressed sparse rows, so that looking for a few words in a hundred thousand documents is a pass over arrays. The
+table of a tree has a row for each node, numbered as in a snapshot: a symbol's own words, or those of a file outside all its symbols. It is joined
+from the rows of single files when it is first asked for, and then kept.
 """
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,6 +45,17 @@ class WordTable:
         order, begins, nodes = self._by_word
         places = order[begins[number] : begins[number + 1]]
         return nodes[places], self.counts[places].astype(np.float64)
+
+    def entries(self, words: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return (nodes, places in `words`, counts) of every occurrence of some distinct words, in order of node."""
+        place_of = np.full(len(self.vocabulary), -1, dtype=np.int64)
+        for place, word in enumerate(words):
+            if word in self.numbers:
+                place_of[self.numbers[word]] = place
+        places = place_of[self.words]
+        held = np.flatnonzero(places >= 0)
+        nodes = np.searchsorted(self.starts, held, side="right") - 1
+        return nodes.astype(np.int64), places[held], self.counts[held].astype(np.float64)
 
     @cached_property
     def _by_word(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -87,6 +99,19 @@ def join_words(files: Sequence[WordRows]) -> WordTable:
     )
 
 
+def table_from(rows: Iterable[Mapping[str, int]]) -> WordTable:
+    """Return the table of documents given by their counted words."""
+    numbers: dict[str, int] = {}
+    words: list[int] = []
+    counts: list[int] = []
+    starts = [0]
+    for row in rows:
+        words += [numbers.setdefault(word, len(numbers)) for word in row]
+        counts += row.values()
+        starts.append(len(words))
+    return WordTable(list(numbers), *(np.array(column, np.uint32) for column in (starts, words, counts)))
+
+
 def pack_table(table: WordTable) -> bytes:
     """Return a table as bytes; `unpack_table` is the inverse."""
     numbers = map(raw_numbers, (table.starts, table.words, table.counts))
@@ -99,4 +124,4 @@ def unpack_table(payload: bytes) -> WordTable:
         vocabulary, starts, words, counts = map(zlib.decompress, split_sections(payload))
         return WordTable(json.loads(vocabulary), numbers_in(starts), numbers_in(words), numbers_in(counts))
     except (ValueError, zlib.error) as error:
-        raise StorageError(f"the stored words of a tree are damaged ({error}); run `backstory cache clear` and try again") from error
+        raise StorageError(f"a stored table of words is damaged ({error}); run `backstory cache clear` and try again") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backstory.agent.localize import DEFAULT_WEIGHTS, Localization, Weights, localize
+from backstory.agent.localize import DEFAULT_WEIGHTS, OF_HISTORY, Localization, Weights, localize
 from backstory.errors import UserError
 from backstory.graph.build import build_graph
 from backstory.graph.repograph import RepoGraph
@@ -27,14 +27,15 @@ from backstory.harness.intervals import Interval, interval, paired
 
 DEPTH = 10
 CUTS = (1, 3, 5, 10)
+# Places asked for, so that ten functions are among them: classes and files without any are places too.
+PLACES = 100
 # Instances one worker takes at a time: of one repository, so that neighbouring bases share what is parsed.
 CHUNK = 8
 
 
 ARMS: Mapping[str, Weights] = {
     "full": DEFAULT_WEIGHTS,
-    "no-history": replace(DEFAULT_WEIGHTS, past=0.0, recent=0.0),
-    "no-code-walk": replace(DEFAULT_WEIGHTS, neighbour=0.0),
+    "no-history": replace(DEFAULT_WEIGHTS, **dict.fromkeys(OF_HISTORY, 0.0)),
     "churn": Weights(**{name: float(name == "recent") for name in vars(DEFAULT_WEIGHTS)}),
 }
 """What each arm leaves of the localizer; `churn` has no text at all, only what changed lately."""
@@ -215,7 +216,7 @@ def _run(instance: Instance, arms: Sequence[str], *, repos: str, cache: Path) ->
     def answered() -> tuple[RepoGraph, Localization, float]:
         started = time.perf_counter()
         graph = build_graph(source, at, cache_dir=cache, tiers=frozenset({"paths", "code"}))
-        found = localize(graph, instance.text, limit=0, weights=ARMS[arms[0]])
+        found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arms[0]])
         return graph, found, time.perf_counter() - started
 
     graph, _, new_s = answered()
@@ -225,7 +226,7 @@ def _run(instance: Instance, arms: Sequence[str], *, repos: str, cache: Path) ->
         gold = gold_of(instance.patch, graph)
         rows = [_row(instance, arms[0], gold, found, graph, (new_s, warm_s))]
         for arm in arms[1:]:
-            found = localize(graph, instance.text, limit=0, weights=ARMS[arm])
+            found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arm])
             rows.append(_row(instance, arm, gold, found, graph, (new_s, warm_s)))
     finally:
         graph.close()

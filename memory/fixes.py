@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from backstory.graph.history import says_fix
 from backstory.graph.languages import is_test
 from backstory.graph.repograph import Message, RepoGraph
+from backstory.graph.said import message_words
 from backstory.graph.selection import place_of
 from backstory.graph.types import Evidence, Oid
 from backstory.graph.words import count_words, tokens
 from backstory.memory.bm25 import CountedBM25, query_words
-from backstory.memory.recall import message_words
 
 READ = 200  # commits whose changed lines are read, the likeliest by their messages; 0.5 CPU seconds in a large repository
 LINE_BYTES = 200  # of a changed line that are looked at; what is longer is generated
@@ -58,7 +58,7 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     messages = [message for message in graph.messages() if len(graph.parents(message.oid)) < 2]
     query = query_words(text)
     named = names_in(text)
-    said = _scores([message_words(message) for message in messages], query)
+    said = _scores([message_words(message.subject, message.body) for message in messages], query)
     names = [named & names_in(f"{message.subject}\n{message.body}") for message in messages]
     scores = np.array(
         [
@@ -106,7 +106,7 @@ def _likely(
     kinds = {place_of(change.path, is_test=is_test(change.path)) for change in graph.commit(message.oid).changes}
     score = (said + LINES_SHARE * lines) * (1.0 if "code" in kinds else NO_CODE)
     why = [Evidence("mentions", name, f"names {name}") for name in sorted(names)]
-    words = _shared(message_words(message), query)
+    words = _shared(message_words(message.subject, message.body), query)
     if words:
         why.append(Evidence("message", ", ".join(words), f"its message speaks of {', '.join(words)}"))
     words = _shared(changed, query)

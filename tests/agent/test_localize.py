@@ -1,13 +1,16 @@
 """Where an issue asks for a change, on hand-made repositories."""
 
+from dataclasses import replace
+
 import pytest
 from graphs import graph_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstory.agent.localize import Weights, localize
+from backstory.agent.localize import DEFAULT_WEIGHTS, OF_HISTORY, localize
 from repos import Repo
 
+WITHOUT_PAST = replace(DEFAULT_WEIGHTS, **dict.fromkeys(OF_HISTORY, 0.0))
 FILES = {
     "app/__init__.py": "",
     "app/parser.py": "def parse_date(text):\n    return split_fields(text)\n\n\ndef split_fields(text):\n    return text.split('-')\n",
@@ -50,7 +53,7 @@ def test_a_similar_past_change_votes_for_what_it_touched(graph):
     [past] = [evidence for evidence in found.why if evidence.kind == "past"]
     assert past.note.endswith("Blend hues with less banding")
     assert past.ref in graph
-    without = localize(graph, "Banding of hues is back", limit=0, weights=Weights(past=0, recent=0))
+    without = localize(graph, "Banding of hues is back", limit=0, weights=WITHOUT_PAST)
     assert all(not file.why for file in without.files)
 
 
@@ -82,17 +85,7 @@ def test_tests_and_prose_are_pushed_down_unless_only_they_match(graph):
     """A test that shares all words stands behind the code; when nothing else matches it comes first."""
     files = [found.path for found in localize(graph, "test_parse_date parse_date", limit=0).files]
     assert files.index("app/parser.py") < files.index("tests/test_parser.py")
-    assert first(graph, "servers readme", weights=Weights(past=0, recent=0)).path in ("app/server.py", "README.md")
-
-
-def test_a_neighbour_in_the_code_gains(graph):
-    """What the strongest candidate calls or is called by scores more with the walk over the code than without it."""
-
-    def score(**options):
-        return {found.path: found.score for found in localize(graph, "Server.start misbehaves", limit=0, **options).files}
-
-    near = score(weights=Weights(past=0, recent=0))["app/parser.py"]
-    assert near > score(weights=Weights(past=0, recent=0, neighbour=0))["app/parser.py"]
+    assert first(graph, "servers readme", weights=WITHOUT_PAST).path in ("app/server.py", "README.md")
 
 
 def test_a_file_in_an_unknown_language_ranks_and_is_a_place_as_a_whole(graph):

@@ -21,11 +21,15 @@ FILES = [
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    root = tmp_path_factory.mktemp("places")
-    repo = Repo(root / "repo")
-    repo.commit("Start", dict.fromkeys(FILES, "class Box:\n    def open(self):\n        pass\n\n\ndef open():\n    pass\n"))
-    graph = graph_of(repo, root / "cache")
+    graph = boxes(tmp_path_factory.mktemp("places"))
     return Places(graph.files(), graph.code)
+
+
+def boxes(folder):
+    """The graph of files that all hold the same class and function."""
+    repo = Repo(folder / "repo")
+    repo.commit("Start", dict.fromkeys(FILES, "class Box:\n    def open(self):\n        pass\n\n\ndef open():\n    pass\n"))
+    return graph_of(repo, folder / "cache")
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,11 @@ def test_a_dotted_name_means_the_module_it_starts_with(places, dotted, files, re
     assert (list(found), left) == (files, rest)
 
 
-def test_members_are_found_by_owner_and_name(places):
+def test_members_are_found_by_owner_and_name(tmp_path):
     """`Box.open` means methods of that class, not functions of the same name."""
-    assert {symbol.qualname for symbol in places.members("x.Box.open")} == {"Box.open"}
+    graph = boxes(tmp_path)
+    found = Places(graph.files(), graph.code).members("x.Box.open")
+    assert {graph.code.symbol_numbered(number).qualname for number in found} == {"Box.open"}
 
 
 def test_a_frame_is_found_by_name_before_line(places):

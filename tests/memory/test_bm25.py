@@ -1,10 +1,13 @@
 """BM25 over counted words."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
-from backstory.memory.bm25 import CountedBM25, query_words
+from backstory.graph.word_table import table_from
+from backstory.memory.bm25 import CountedBM25, counted, query_words
 
 WORDS = st.sampled_from(["ice", "cream", "parse", "error", "the"])
 DOCUMENTS = st.lists(st.dictionaries(WORDS, st.integers(1, 5)), min_size=1, max_size=8)
@@ -57,3 +60,28 @@ def test_a_repeated_word_weighs_more_but_not_as_often():
     weights = query_words("boom " * 10 + "once")
     assert weights["once"] == 1.0
     assert 1.0 < weights["boom"] < 10.0
+
+
+@given(DOCUMENTS, st.dictionaries(WORDS, st.floats(0.5, 3.0), max_size=4), st.floats(0.0, 1.0))
+def test_sparse_columns_give_the_librarys_scores(documents, query, b):
+    """`Counted` scores as `CountedBM25` does, whatever other words were asked for with the query's."""
+    table = table_from(documents)
+    sparse = counted([(table, np.arange(len(documents)))], sorted({*query, "parse", "nowhere"}), len(documents))
+    assert sparse.scores(query, b=b) == pytest.approx(CountedBM25(documents, query, b=b).scores())
+
+
+def test_rows_of_a_table_are_put_together_by_document():
+    """Rows of one document are added up, and those of none are left out of lengths and counts."""
+    table = table_from([{"ice": 2}, {"cream": 1}, {"ice": 1, "the": 3}, {"error": 9}])
+    found = counted([(table, np.array([1, 0, 1, -1]))], ["error", "ice"], 2)
+    assert found.matrix.toarray().tolist() == [[0, 0], [0, 3]]
+    assert found.lengths.tolist() == [1, 6]
+    assert found.strongest(1, {"ice": 1.0, "error": 1.0}) == ("ice",)
+
+
+def test_documents_made_of_others_hold_their_words():
+    """A gathered document has the weighted sum of the words, and of the lengths, of its parts."""
+    table = table_from([{"ice": 2}, {"cream": 4}])
+    found = counted([(table, np.arange(2))], ["cream", "ice"], 2).gathered(csr_matrix([[1.0, 0.5]]))
+    assert found.matrix.toarray().tolist() == [[2, 2]]
+    assert found.lengths.tolist() == [4]

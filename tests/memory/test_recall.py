@@ -1,9 +1,10 @@
 """Recall of past changes."""
 
+import numpy as np
 import pytest
 from graphs import graph_of
 
-from backstory.memory.recall import recall
+from backstory.memory.recall import past_of, recall
 from repos import Repo
 
 
@@ -58,3 +59,28 @@ def test_a_subject_counts_more_than_a_body(repo, tmp_path):
     found = recall("lexer", graph_of(repo, tmp_path / "cache"), limit=5)
     assert found[0].commit == subject
     assert len(found) == 2
+
+
+def test_a_file_is_described_by_the_messages_of_its_changes(repo, tmp_path):
+    """A file's document holds the words of the changes that touched it, less of each the more files that one touched."""
+    repo.commit("Start", {"lexer.py": "a = 1\n", "parser.py": "a = 1\n"})
+    repo.commit("Read commas", {"lexer.py": "a = 2\n"})
+    repo.commit("Count brackets", {"lexer.py": "a = 3\n", "parser.py": "a = 2\n"})
+    past = past_of(graph_of(repo, tmp_path / "cache"))
+    told = past.file_messages(past.messages(["brackets", "commas"]))
+    assert list(past.paths) == ["lexer.py", "parser.py"]
+    assert told.matrix.toarray() == pytest.approx(np.array([[2 / 2**0.5, 2.0], [2 / 2**0.5, 0.0]]))
+
+
+def test_what_was_said_is_stored_and_grows_with_the_history(repo, tmp_path):
+    """A graph opened again counts no message again, and one at a newer commit knows the new message too."""
+    repo.commit("Read commas", {"lexer.py": "a = 1\n"})
+    old = graph_of(repo, tmp_path / "cache")
+    assert [change.subject for change in recall("commas", old, limit=5)] == ["Read commas"]
+    assert old.store.derived_count("said", "1") == 1
+    repo.commit("Read more commas", {"lexer.py": "a = 2\n"})
+    new = graph_of(repo, tmp_path / "cache")
+    assert {change.subject for change in recall("commas", new, limit=5)} == {"Read commas", "Read more commas"}
+    assert new.store.derived_count("said", "1") == 1
+    again = graph_of(repo, tmp_path / "cache", at=old.at)
+    assert [change.subject for change in recall("commas", again, limit=5)] == ["Read commas"]
