@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ from backstory.graph.history import (
     issue_numbers,
     read_changed_lines,
     revert_targets,
+    says_fix,
 )
 from backstory.graph.introduced import KIND as INTRODUCED_KIND
 from backstory.graph.introduced import VERSION as INTRODUCED_VERSION
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
 CO_CHANGE_STEPS = 10  # of a place's commits, whose files must be compared with today's; older ones weigh little by then
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
+FIXES_LOOKED_AT = 12  # of the fixes after a commit, to see whether they mend it; each costs a blame the first time
 SECONDS_A_DAY = 86_400.0
 BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799  # the first and last second that a datetime can tell
@@ -481,6 +484,21 @@ class RepoGraph:
         self.store.save_derived(INTRODUCED_KIND, INTRODUCED_VERSION, [(key, pack_counts(counted))])
         return introduced_edges(fix, counted)
 
+    def mended(self, oid: Oid) -> Sequence[Edge]:
+        """Return the edges of `introduced` that end at a commit, nearest fix first: of the first `FIXES_LOOKED_AT` fixes after it of files it changed.
+
+        Empty for a commit over `CO_CHANGE_FILES` files. Raises KeyError for a commit that may not be seen.
+        """
+        if self._past.change_count(self._ids[oid]) > CO_CHANGE_FILES:
+            return []
+        position = self._positions[self._ids[oid]]
+        later = {
+            self._positions[self._ids[commit]] for path in self.changed_paths(oid) if path is not None for commit in self.touched(path)
+        }
+        after = (self._order[place] for place in sorted(later, reverse=True) if place < position)
+        fixes = islice((commit for commit in after if self._says_fix(commit)), FIXES_LOOKED_AT)
+        return [edge for fix in fixes for edge in self.introduced(fix) if edge.dst == oid]
+
     def counts(self) -> Counts:
         """Return how many commits, files, symbols and edges there are; each co-changed pair of files counts once."""
         changes = {number: count for number, count in self._past.change_counts().items() if number in self._positions}
@@ -658,6 +676,10 @@ class RepoGraph:
                 found[parent].append(number)
         return found
 
+    def _says_fix(self, oid: Oid) -> bool:
+        message = self._past.message(self._ids[oid])
+        return says_fix(message.subject, message.body)
+
     # --- helpers of the above ---------------------------------------------------------------------------------------------------------
 
     def _decay(self, number: int) -> float:
@@ -702,6 +724,8 @@ class RepoGraph:
             found += [Edge("parent", Oid(self._skeleton.oids[child].hex()), oid) for child in self._children.get(number, ())]
         if "touched" in kinds:
             found += [Edge("touched", oid, path) for path in dict.fromkeys(self.changed_paths(oid)) if path is not None]
+        if "introduced" in kinds:
+            found += [*(self.introduced(oid) if self._says_fix(oid) else ()), *self.mended(oid)]
         return found
 
 

@@ -112,8 +112,6 @@ def _events(graph: RepoGraph, history: History) -> list[Event]:
 
 def _mends(graph: RepoGraph, history: History, messages: Mapping[Oid, Message]) -> dict[Oid, list[Oid]]:
     """Return, for the newest fixes of a place, the events whose lines each replaced in it, most lines first."""
-    if history.span is None:
-        return {}  # a whole file is too wide a place to say that one event mends another
     events = set(messages)
     fixes = [
         step
@@ -124,6 +122,10 @@ def _mends(graph: RepoGraph, history: History, messages: Mapping[Oid, Message]) 
         and says_fix(messages[step.commit].subject, messages[step.commit].body)
     ]
     found: dict[Oid, list[Oid]] = {}
+    if history.span is None:  # every line the fix took out of the file is looked at, as of any other file
+        for step in fixes[:FIXES]:
+            found[step.commit] = [Oid(edge.dst) for edge in graph.introduced(step.commit) if edge.dst in events]
+        return {fix: writers for fix, writers in found.items() if writers}
     for step in fixes[:FIXES]:
         lines: dict[Oid, int] = defaultdict(int)
         for path, blob, run in _removed(graph, step):

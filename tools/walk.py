@@ -42,7 +42,7 @@ WORDS: Mapping[EdgeKind, tuple[str, str]] = {
     "tests": ("tests", "tested by"),
     "touched": ("touched", "touched by"),
     "co_changed": ("changed with", "changed with"),
-    "introduced": ("introduced", "introduced by"),
+    "introduced": ("mends what came with", "mended by"),
     "fixed": ("fixed", "fixed by"),
     "reverts": ("reverts", "reverted by"),
     "mentions": ("mentions", "mentioned by"),

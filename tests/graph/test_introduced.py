@@ -33,6 +33,18 @@ def test_a_fix_has_an_edge_to_each_writer_of_its_removed_lines(repo, tmp_path):
     assert graph.introduced(repo.head) == edges
 
 
+def test_only_what_says_it_mends_is_an_edge_of_the_walk(repo, tmp_path):
+    """Of the edges at a commit a fix has those to the writers, a writer those from later fixes; other changes of its lines are none."""
+    graph = graph_of(repo, tmp_path / "cache")
+    first, second = repo.git("rev-parse", "HEAD~2"), repo.git("rev-parse", "HEAD~1")
+    assert {edge.dst for edge in graph.edges_at(repo.head, ("introduced",))} == {first, second}
+    assert [(edge.src, edge.dst) for edge in graph.edges_at(first, ("introduced",))] == [(repo.head, first)]
+    assert graph.edges_at(second, ("introduced",)) == graph.mended(second) and graph.introduced(second)[0].dst == first
+    walked = graph.subgraph([first], ("introduced",), depth=2, limit=10)
+    assert set(walked.nodes) == {first, second, repo.head}
+    assert graph.pinned(second).edges_at(first, ("introduced",)) == []
+
+
 def test_commits_that_take_nothing_out_have_none(repo, tmp_path):
     """A root, a merge and an insertion introduce nothing that was there; a commit out of sight is a KeyError."""
     repo.git("checkout", "-q", "-b", "side")

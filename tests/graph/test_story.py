@@ -54,10 +54,12 @@ def test_a_line_is_told_with_the_symbol_around_it(shop, tmp_path):
 
 
 def test_a_whole_file_has_a_story_too(shop, tmp_path):
-    """Every commit of the file is an event; nothing is said of which mends which."""
-    repo, _ = shop
+    """Every commit of the file is an event; a fix is tied to those whose lines it took out."""
+    repo, commits = shop
     story = story_of(graph_of(repo, tmp_path), RepoPath("shop.py"))
-    assert len(story.events) == 5 and not any(event.mends for event in story.events)
+    assert len(story.events) == 5
+    assert [(event.step.commit, list(event.mends)) for event in story.events if event.mends] == [(commits["fix"], [commits["tax"]])]
+    assert [list(event.mended_by) for event in story.events if event.step.commit == commits["tax"]] == [[commits["fix"]]]
 
 
 def test_a_story_in_words_keeps_its_budget_and_what_matters(shop, tmp_path):

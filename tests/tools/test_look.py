@@ -185,7 +185,11 @@ def test_walk_goes_back_in_time(call, commits):
         "  was called shelf.py"
     )
     assert call("walk", start=commits["rules"]).text == (
-        f"{commits['rules']} 2023-11-15 Refuse long books\n  touched store/rules.py\n  touched store/shelf.py\n  fixed #7\n  mentions #3"
+        f"{commits['rules']} 2023-11-15 Refuse long books\n  touched store/rules.py\n  touched store/shelf.py\n"
+        f"  mends what came with {commits['born']} 2023-11-14 Make shelves (#1)\n  fixed #7\n  mentions #3"
+    )
+    assert call("walk", start=commits["born"], kinds=["introduced"]).text == (
+        f"{commits['born']} 2023-11-14 Make shelves (#1)\n  mended by {commits['rules']} 2023-11-15 Refuse long books"
     )
     assert call("walk", start=commits["drop"], kinds=["reverts"]).text == (
         f'{commits["drop"]} 2023-11-15 Drop the readme\n  reverted by {commits["undrop"]} 2023-11-15 Revert "Drop the readme"'
