@@ -6,6 +6,8 @@ decides how tests run and what they say is put back before a tree is judged, and
 
 from collections.abc import Collection
 
+from backstory.graph.languages import is_test
+from backstory.graph.mirror import Mirror
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools.trees import changed_tree, differing, entry_at, objects, tree_of
@@ -21,11 +23,14 @@ def with_original_tests(graph: RepoGraph, tree: Oid, *, but: Collection[RepoPath
 
     but: paths that stay as they are in `tree`.
     """
-    repository = objects(graph.mirror.path)
-    before, after = tree_of(repository, graph.at), tree_of(repository, tree)
-    touched = [
-        path for path in differing(repository, before, after) if path not in but and (graph.code.is_test(path) or steers_tests(path))
-    ]
+    return restored(graph.mirror, graph.at, tree, but=but)
+
+
+def restored(mirror: Mirror, base: Oid, tree: Oid, *, but: Collection[RepoPath] = ()) -> Oid:
+    """The same for a commit of the mirror, where there is no graph."""
+    repository = objects(mirror.path)
+    before, after = tree_of(repository, base), tree_of(repository, tree)
+    touched = [path for path in differing(repository, before, after) if path not in but and (is_test(path) or steers_tests(path))]
     return changed_tree(repository, after, {path: entry_at(repository, before, path) for path in touched}) if touched else after
 
 

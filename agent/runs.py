@@ -33,7 +33,7 @@ from backstory.graph.selection import selected
 from backstory.graph.source import Source, circumstances, in_short, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
-from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, prepare_environment
+from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, open_prepared, prepare_environment
 from backstory.tools.limits import Limits
 from backstory.tools.paths import read_file
 from backstory.tools.sandbox import Choice, Sandbox, open_sandbox
@@ -65,6 +65,8 @@ class ModelSettings:
 class FixRequest:
     """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found.
     model: None to do without. repair: whether to go on once the commit to blame is known.
+
+    model: None to do without. prepared: the folder of an environment that was built for this repository, in place of one that is found.
     """
 
     issue_id: str
@@ -86,6 +88,7 @@ class FixRequest:
     search_path: str
     model: ModelSettings | None = None
     repair: bool = True
+    prepared: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -314,7 +317,7 @@ def _go(
             stack.callback(graph.close)
         stack.callback(clear_dead, graph.mirror)  # a killed run that had nothing left to run leaves its work trees to whoever ends it
         sandbox = open_sandbox(request.sandbox)
-        bound_at = source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
+        bound_at = _bound_at(request, source)
         with phases("environment"):
             environment = _environment(request, source, graph, bound_at, sandbox, work_dir, pip, report)
         stage = Stage(
@@ -404,6 +407,13 @@ def exit_code(solution: Solution) -> ExitCode:
     return ExitCode.UNVERIFIED if solution.patch is not None else ExitCode.NO_PATCH
 
 
+def _bound_at(request: FixRequest, source: Source) -> Path:
+    """Return where the sandbox shows a work tree."""
+    if request.prepared is not None:
+        return open_prepared(request.prepared, path=request.search_path).bound_at
+    return source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
+
+
 def _environment(
     request: FixRequest,
     source: Source,
@@ -415,6 +425,8 @@ def _environment(
     report: Report,
 ) -> Environment:
     """Return where the checks run: what the checkout or the user has, or with --prepare one that is built from the base."""
+    if request.prepared is not None:
+        return open_prepared(request.prepared, path=request.search_path).environment
     if not request.prepare:
         return find_environment(source.work_tree, active=request.active_environment, path=request.search_path)
     with Workspace(graph.mirror, graph.at, work_dir / "prepare") as workspace:

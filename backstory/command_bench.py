@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backstory import options
+from backstory.command_batch import report, run, score
 from backstory.face import Face
 
 if TYPE_CHECKING:
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 EXAMPLE = "backstory bench locate --data instances.jsonl --repos '/mirrors/{owner}+{name}.git'"
 
 
-@click.group(short_help="Measure a part of Backstory on data of yours.", cls=options.Group, examples=(EXAMPLE,))
+@click.group(short_help="Measure Backstory, or a part of it, on data of yours.", cls=options.Group, examples=(EXAMPLE,))
 def bench() -> None:
-    """Measure a part of Backstory on data of yours."""
+    """Measure Backstory, or a part of it, on data of yours. See docs/harness.md."""
+
+
+for command in (run, score, report):
+    bench.add_command(command)
 
 
 @bench.command(short_help="How often the localizer finds the right files and functions.", cls=options.Command, examples=(EXAMPLE,))

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _budget(command: F) -> F:
-    for name, kind, words in (
-        ("tokens", click.INT, "Tokens the run may spend on a model."),
-        ("steps", click.INT, "Checks and replies of a model the run may take."),
-        ("seconds", click.FLOAT, "Seconds of wall clock the run may take."),
-    ):
-        command = click.option(f"--budget-{name}", type=kind, metavar="N", help=words)(command)
-    return command
-
-
 def _result(command: F) -> F:
     command = click.option("--jsonl", "as_jsonl", is_flag=True, help="Print each event as a line of JSON, the outcome last.")(command)
     command = options.as_json(command)
@@ -53,7 +43,7 @@ def _result(command: F) -> F:
 @click.option("--check-timeout", type=click.FLOAT, metavar="SECONDS", help="Seconds one check may take.")
 @options.model
 @click.option("--attempts", type=click.INT, metavar="N", help="Independent attempts at a repair.")
-@_budget
+@options.budget
 @click.option("--sandbox", type=click.Choice(["auto", "bwrap", "none"]), help="Where commands of the repository run.  [default: auto]")
 @click.option("--prepare", is_flag=True, default=None, help="Install what the repository needs first, with network.")
 @_result
@@ -113,7 +103,7 @@ def fix(
     examples=("backstory resume last --budget-seconds 600",),
 )
 @click.argument("run")
-@_budget
+@options.budget
 @options.api_base
 @_result
 @options.talk

@@ -54,6 +54,17 @@ def model(command: F) -> F:
     return click.option("--model", metavar="NAME", help="Model to ask for what history cannot mend.")(no_model(api_base(command)))
 
 
+def budget(command: F) -> F:
+    """Add the options that limit a run."""
+    for name, kind, words in (
+        ("tokens", click.INT, "Tokens the run may spend on a model."),
+        ("steps", click.INT, "Checks and replies of a model the run may take."),
+        ("seconds", click.FLOAT, "Seconds of wall clock the run may take."),
+    ):
+        command = click.option(f"--budget-{name}", type=kind, metavar="N", help=words)(command)
+    return command
+
+
 def talk(command: F) -> F:
     """Add `--quiet` and `--verbose`, which steer the face and are not passed on."""
 

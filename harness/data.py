@@ -124,14 +124,15 @@ class _Row:
         return _Row({str(name).lower(): found for name, found in (value or {}).items()}, f"{field!r} of {self.name}")
 
 
-def read_dataset(path: Path, *, form: Form | None = None, judged: bool = False) -> Dataset:
+def read_dataset(path: Path, *, form: Form | None = None, judged: bool = False, split: str = "") -> Dataset:
     """Return the instances of a file or of all files in a folder, by repository and otherwise as they stand.
 
     path: JSON lines, JSON (a list, or an object by id) or Parquet, told by its ending; what has another ending is read as JSON lines. form: None tells
-    it by the columns. judged: whether the tests that judge a fix are needed.
+    it by the columns. judged: whether the tests that judge a fix are needed. split: of a folder, only files of that name, or whose names begin with it
+    and a `-`, as the shards of a split do.
     Raises UserError naming the instance and the field for what is missing, has the wrong shape or occurs twice.
     """
-    rows = list(_rows(path))
+    rows = list(_rows(path, split))
     if not rows:
         raise UserError(f"there is no instance in {str(path)!r}")
     form = form or _form_of(rows[0])
@@ -154,8 +155,8 @@ def is_cut(test: str) -> bool:
     return test.count("[") > test.count("]")
 
 
-def _rows(path: Path) -> Iterator[_Row]:
-    files = sorted(file for file in path.rglob("*") if file.suffix in _READERS) if path.is_dir() else [path]
+def _rows(path: Path, split: str) -> Iterator[_Row]:
+    files = sorted(file for file in path.rglob("*") if file.suffix in _READERS and _is_of(file, split)) if path.is_dir() else [path]
     if not files:
         raise UserError(f"there is no file of instances ({', '.join(_READERS)}) in {str(path)!r}")
     for file in files:
@@ -166,6 +167,10 @@ def _rows(path: Path) -> Iterator[_Row]:
                 yield _Row({str(name).lower(): found for name, found in value.items()}, f"{place} of {str(file)!r}")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the instances in {str(file)!r}: {error}") from error
+
+
+def _is_of(file: Path, split: str) -> bool:
+    return not split or file.stem == split or file.name.startswith(f"{split}-")
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, object]]:

@@ -11,7 +11,7 @@ An id of the data set may stand for several tests: one that was cut at a blank f
 in any of the files. All of them have to pass.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,15 +73,11 @@ def official_grade(instance: Instance, words: Mapping[str, Word], *, exit_code: 
         reason = "the log names no test"
     elif exit_code not in (None, 0) and not failing:
         reason = f"no test of the log failed, yet the exit code is {exit_code}"
-    holding = {test for test, word in words.items() if word in ("PASSED", "XFAIL")}
-    skipped = {test for test, word in words.items() if word == "SKIPPED"}
-
-    def of_log(wanted: Sequence[str], good: Iterable[str]) -> Side:
-        good = set(good)
-        held = [test for test in wanted if _in_log(test, words, good)]
-        return Side(tuple(held), tuple(test for test in wanted if test not in set(held)))
-
-    return Grade(of_log(instance.fail_to_pass, holding), of_log(instance.pass_to_pass, holding | skipped), reason)
+    return Grade(
+        _by_log(instance.fail_to_pass, words, ("PASSED", "XFAIL")),
+        _by_log(instance.pass_to_pass, words, ("PASSED", "XFAIL", "SKIPPED")),
+        reason,
+    )
 
 
 def meant_by(test: str, results: Mapping[str, object]) -> list[str]:
@@ -114,11 +110,14 @@ def _side(wanted: Sequence[str], results: Mapping[str, Ended], holds: Callable[[
     return Side(tuple(test for test in wanted if test in good), tuple(test for test in wanted if test not in good))
 
 
-def _in_log(test: str, words: Mapping[str, Word], good: set[str]) -> bool:
-    """Return whether a test of the data set is good by the log. One that was cut stands for all names that begin with it, if they agree."""
-    if test in words:
-        return test in good
-    if not is_cut(test):
-        return False
-    meant = [name for name in words if name.startswith(test)]
-    return bool(meant) and all(name in good for name in meant)
+def _by_log(wanted: Sequence[str], words: Mapping[str, Word], good: Sequence[Word]) -> Side:
+    held = {test for test in wanted if _word_on(test, words) in good}
+    return Side(tuple(test for test in wanted if test in held), tuple(test for test in wanted if test not in held))
+
+
+def _word_on(test: str, words: Mapping[str, Word]) -> Word | None:
+    """Return what a log says of a test of the data set. One that was cut stands for all names that begin with it, if they agree on passing."""
+    if test in words or not is_cut(test):
+        return words.get(test)
+    meant = [words[name] for name in words if name.startswith(test)]
+    return meant[0] if len({word in ("PASSED", "XFAIL") for word in meant}) == 1 else None

@@ -1,14 +1,14 @@
 """What the log of a test run says, read as the official graders read it: the name of each test with how it ended.
 
 A log is text that the code under test can write into, so nothing here is to be believed by itself: these readings give the official-compatible verdict
-that stands beside our own. They follow the official ones where those are odd: a name ends at its first blank, the last word on a name counts, and
-sympy's runner ends a file's last line with a mark that hides that test.
+that stands beside our own. They follow the official ones where those are odd: in most forms a name ends at its first blank, the last word on a name
+counts, and sympy's runner ends a file's last line with a mark that hides that test.
 
 The names of the forms are those of the official graders; several of them read alike.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, get_args
 
 from backstory.errors import UserError
@@ -19,8 +19,10 @@ Word = Literal["PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL"]
 Reader = Callable[[str], dict[str, Word]]
 
 _WORDS: Final[tuple[Word, ...]] = get_args(Word)
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(r"[\x01-\x1f]")
+_COLOUR = re.compile(r"\[\d+m")
 _OPTION = re.compile(r"(.*?)\[(.*)\]")
+_SKIPPED_PLACE = re.compile(r"\[\d+\]")  # "SKIPPED [2] tests/a.py:12: why" names a place and no test
 _SYMPY_FAILED = re.compile(r"(_*) (.*)\.py:(.*) (_*)")
 _SYMPY_ENDS: Mapping[str, Word] = {" E": "ERROR", " F": "FAILED", " ok": "PASSED"}
 _UNITTEST_LINE = re.compile(r"^(?P<name>\S.*?) \.\.\. (?P<word>ok|FAIL|ERROR|skipped|expected failure|unexpected success)")
@@ -29,23 +31,27 @@ _UNITTEST_FAILED = re.compile(r"^(?P<word>FAIL|ERROR): (?P<name>\S+ \([\w.]+\))"
 
 def read_pytest(log: str) -> dict[str, Word]:
     """Return what pytest's short summary (`-rA`) says, a name up to its first blank."""
-    return dict(_summary(log))
+    return {words[0]: word for word, words in _summary(log.split("\n"))}
 
 
 def read_pytest_options(log: str) -> dict[str, Word]:
     """The same, with a path in a test's parameters cut to its last part, which alone is the same on every machine."""
-    return {_without_folders(name): word for name, word in _summary(log)}
+    return {_without_folders(name): word for name, word in read_pytest(log).items()}
 
 
 def read_pytest_coloured(log: str) -> dict[str, Word]:
-    """The same from coloured output, and from lines that end in the word (`-v`)."""
+    """The same from coloured output, with whole names, and from lines that end in the word (`-v`)."""
     found: dict[str, Word] = {}
-    for line in _COLOUR.sub("", log).splitlines():
-        words = _tokens(line)
-        if len(words) > 1 and words[0] in _WORDS and line.startswith(words[0]):
-            found[words[1]] = _word(words[0])
-        elif len(words) > 1 and words[-1] in _WORDS:
-            found[words[0]] = _word(words[1]) if words[1] in _WORDS else _word(words[-1])
+    for line in log.split("\n"):
+        # In this order, since a colour is a control character and the bracket behind it.
+        plain = _CONTROL.sub("", _COLOUR.sub("", line))
+        at_end = next((word for word in _WORDS if plain.endswith(word)), None)
+        if plain.startswith(_WORDS):
+            found |= {
+                " ".join(words): word for word, words in _summary([plain.partition(" - ")[0] if plain.startswith("FAILED") else plain])
+            }
+        elif at_end is not None and plain.split()[-1] == at_end and len(plain.split()) > 1:
+            found[" ".join(plain.split()[:-1])] = at_end
     return found
 
 
@@ -78,6 +84,9 @@ READERS: Final[Mapping[str, Reader]] = {
     "parse_log_pytest": read_pytest,
     "parse_log_pytest_options": read_pytest_options,
     "parse_log_pytest_v2": read_pytest_coloured,
+    **{f"parse_log_{name}": read_pytest for name in ("astroid", "flask", "marshmallow", "pvlib", "pyvista", "sqlfluff", "xarray")},
+    **{f"parse_log_{name}": read_pytest_options for name in ("pydicom", "requests", "pylint")},
+    **{f"parse_log_{name}": read_pytest_coloured for name in ("astropy", "scikit", "sphinx")},
     "sympy": read_sympy,
     "parse_log_sympy": read_sympy,
     "unittest": read_unittest,
@@ -92,25 +101,20 @@ def reader_named(name: str) -> Reader:
     return found
 
 
-def _summary(log: str) -> Iterator[tuple[str, Word]]:
-    for line in log.split("\n"):
-        word = next((word for word in _WORDS if line.startswith(word)), None)
-        words = _tokens(line) if word is not None else []
-        # The first blank-separated part is the word, unless something is written against it ("PASSEDX a"), which is then none.
-        if word is not None and len(words) > 1 and words[0] == word:
-            yield words[1], word
-
-
-def _tokens(line: str) -> list[str]:
-    return line.replace(" - ", " ").split() if line.startswith("FAILED") else line.split()
-
-
-def _word(text: str) -> Word:
-    return next(word for word in _WORDS if word == text)
+def _summary(lines: Iterable[str]) -> Iterator[tuple[Word, list[str]]]:
+    """Yield the word that a line begins with, and the words behind it; a word with something written against it ("PASSEDX a") is none."""
+    for line in lines:
+        words = (line.replace(" - ", " ") if line.startswith("FAILED") else line).split()
+        word = next((word for word in _WORDS if words and line.startswith(word) and words[0] == word), None)
+        if word is not None and len(words) > 1 and not (word == "SKIPPED" and _SKIPPED_PLACE.fullmatch(words[1])):
+            yield word, words[1:]
 
 
 def _without_folders(name: str) -> str:
     found = _OPTION.search(name)
-    if found is None or not found[2].startswith("/") or found[2].startswith("//") or "*" in found[2]:
+    if found is None:
         return name
-    return f"{found[1]}[/{found[2].rpartition('/')[2]}]"
+    main, option = found.groups()
+    if option.startswith("/") and not option.startswith("//") and "*" not in option:
+        option = f"/{option.rpartition('/')[2]}"
+    return f"{main}[{option}]"

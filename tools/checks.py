@@ -19,13 +19,13 @@ from backstory.tools.limits import Limits
 from backstory.tools.outcome import judge
 from backstory.tools.proof import Proof, read_proof, write_witness
 from backstory.tools.sandbox import Sandbox
-from backstory.tools.sessions import read_sessions
+from backstory.tools.sessions import Session, read_sessions
 from backstory.tools.shell import SHELL, Command, Execution, Mount
 from backstory.tools.verdict import Check, Verdict, verdict_from_json, verdict_to_json
 from backstory.tools.visible import visible
 from backstory.tools.workspace import CHECK_FOLDER
 
-__all__ = ["Check", "Verdict", "run_check", "run_program", "verdict_from_json", "verdict_to_json"]
+__all__ = ["Check", "Recorded", "Verdict", "run_check", "run_program", "run_recorded", "verdict_from_json", "verdict_to_json"]
 
 # Where the recorders are inside a sandbox; the same in every run, so that a check cannot behave differently for it.
 _INSIDE = Path("/run/backstory")
@@ -34,6 +34,15 @@ _OUTPUT_BYTES = 64 * 1024  # of a verdict's output: enough for some dozen traceb
 _SETS_PYTHONPATH = re.compile(r"\bPYTHONPATH=(?P<quote>[\"']?)(?!\$PYTHONPATH)")
 # Below it some programs refuse to start, and what is left of a budget is no reason to call a check slow.
 _MINIMUM_S = 1.0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A command that ran, with what was recorded beside it and is not judged yet."""
+
+    execution: Execution
+    sessions: tuple[Session, ...]
+    proof: Proof
 
 
 def run_check(
@@ -53,14 +62,29 @@ def run_check(
     """
     wall_s = max(_MINIMUM_S, min(limits.wall_s, check.timeout_s))
     held = replace(limits, wall_s=wall_s, kept_bytes=min(limits.kept_bytes, _OUTPUT_BYTES))
+    ran = run_recorded(check.command, root=root, bound_at=bound_at, sandbox=sandbox, environment=environment, limits=held, mounts=mounts)
+    text = visible(ran.execution.output)
+    outcome = judge(check.command, ran.execution, sessions=ran.sessions, text=text)
+    seconds = round(ran.execution.seconds, 3)
+    verdict = Verdict(outcome.status, outcome.results, outcome.failure, outcome.summary, text, seconds, ran.proof.status)
+    return _believed(verdict, ran.proof)
+
+
+def run_recorded(
+    command: str,
+    *,
+    root: Path,
+    bound_at: Path,
+    sandbox: Sandbox,
+    environment: Environment,
+    limits: Limits,
+    mounts: Sequence[Mount] = (),
+) -> Recorded:
+    """Run a shell command as `run_check` does, and return how it ended with what its tests recorded outside the tree."""
     with _staged(root, bound_at, sandbox, environment, mounts) as stage:
-        execution = stage.run(check.command, held)
-        sessions = read_sessions(stage.beside / "results")
-        proof = read_proof(stage.beside / "results", root=root, bound_at=stage.shown_at)
-    text = visible(execution.output)
-    outcome = judge(check.command, execution, sessions=sessions, text=text)
-    verdict = Verdict(outcome.status, outcome.results, outcome.failure, outcome.summary, text, round(execution.seconds, 3), proof.status)
-    return _believed(verdict, proof)
+        execution = stage.run(command, limits)
+        sessions = tuple(read_sessions(stage.beside / "results"))
+        return Recorded(execution, sessions, read_proof(stage.beside / "results", root=root, bound_at=stage.shown_at))
 
 
 def run_program(

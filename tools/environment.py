@@ -2,7 +2,7 @@
 
 Found, in this order: the checkout's own `.venv` or `venv`, the active environment, the `python3` on the search path. Nothing is installed and no
 interpreter of the repository is run to find it. `prepare_environment` builds one instead, on the user's word, with network, inside the sandbox,
-and keeps it by what it was built from.
+and keeps it by what it was built from; `build_environment` does so by commands that a recipe names.
 """
 
 import fcntl
@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from backstory.tools.dependencies import Dependencies, find_dependencies
 from backstory.tools.interpreter import Interpreter, fingerprint, from_prefix, is_file, on_path, site_folders
 from backstory.tools.limits import GIB, Limits
 from backstory.tools.sandbox import SYSTEM_PATH, Sandbox
-from backstory.tools.shell import Command, Execution, Mount
+from backstory.tools.shell import SHELL, Command, Execution, Mount
 
 # The same on every machine and in every run; nothing of the caller's environment is passed on.
 _FIXED = {
@@ -136,12 +136,70 @@ def prepare_environment(
     bound_at = bound_at if sandbox.isolates else root
     key = _preparation_key(root, wanted, base, bound_at, requirements)
     folder = cache_dir / "envs" / key
-    with _held(folder.with_suffix(".lock")):
-        if not (folder / _PREPARED).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            steps = _Preparation(folder, root, bound_at, sandbox, base, pip or PipSettings(), mounts, limits, report)
-            steps.install(wanted, requirements)
-    return _prepared(folder, bound_at=bound_at, path=path)
+    work = _Preparation(folder, root, bound_at, sandbox, base, pip or PipSettings(), mounts, limits, report)
+    _make_once(work, _install_steps(folder, wanted, requirements))
+    return open_prepared(folder, path=path).environment
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An environment that was built. bound_at: where the sandbox has to show the work tree, since the install may name that place."""
+
+    environment: Environment
+    bound_at: Path
+    folder: Path
+
+
+def build_environment(
+    root: Path,
+    commands: Sequence[str],
+    *,
+    base: Interpreter,
+    name: str,
+    bound_at: Path,
+    cache_dir: Path,
+    sandbox: Sandbox,
+    path: str,
+    pip: PipSettings | None = None,
+    mounts: tuple[Mount, ...] = (),
+    limits: Limits = _PREPARE_LIMITS,
+    report: Report | None = None,
+) -> Prepared:
+    """Build, or take from the cache, a virtual environment of `base` in which shell `commands` were run, at the root of the tree and with network.
+
+    name: what the environment is kept for; with the commands, the interpreter and `bound_at` it is the key. The rest is as for `prepare_environment`.
+    """
+    bound_at = bound_at if sandbox.isolates else root
+    folder = built_in(commands, base=base, name=name, bound_at=bound_at, cache_dir=cache_dir)
+    work = _Preparation(folder, root, bound_at, sandbox, base, pip or PipSettings(), mounts, limits, report)
+    _make_once(work, [(command, (SHELL, "-c", command)) for command in commands])
+    return open_prepared(folder, path=path)
+
+
+def built_in(commands: Sequence[str], *, base: Interpreter, name: str, bound_at: Path, cache_dir: Path) -> Path:
+    """Return the folder that `build_environment` keeps an environment in; `is_built` says whether it is there."""
+    said = [name, str(base.real), str(base.real.stat().st_mtime_ns), str(bound_at), *commands]
+    return cache_dir / "envs" / hashlib.sha256("\0".join(said).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def is_built(folder: Path) -> bool:
+    """Return whether an environment was built in `folder` to its end."""
+    return (folder / _PREPARED).is_file()
+
+
+def open_prepared(folder: Path, *, path: str) -> Prepared:
+    """Return the environment that was built in `folder`. Raises UserError when there is none that can be used."""
+    found = from_prefix(folder)
+    try:
+        kept = json.loads((folder / _PREPARED).read_text("utf-8"))
+        bound_at, outputs = Path(kept["bound_at"]), list(map(str, kept["outputs"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found, bound_at, outputs = f"it was not made to its end ({error})", Path(), []
+    if isinstance(found, str):
+        raise UserError(f"the prepared environment at {str(folder)!r} cannot be used: {found}; delete it and try again")
+    environment = _environment(("prepared environment", found), [], checkout=bound_at, path=path)
+    laid_over = tuple(Mount(folder / "outputs" / name, bound_at / name) for name in outputs)
+    return Prepared(replace(environment, mounts=(*environment.mounts, *laid_over)), bound_at, folder)
 
 
 def _places(checkout: Path | None, active: Path | None) -> Iterator[tuple[str, Path]]:
@@ -270,6 +328,23 @@ def _held(path: Path) -> Iterator[None]:
         yield
 
 
+def _make_once(work: "_Preparation", steps: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    """Build an environment unless it is there; another run that builds the same one is waited for."""
+    with _held(work.folder.with_suffix(".lock")):
+        if not is_built(work.folder):
+            shutil.rmtree(work.folder, ignore_errors=True)
+            work.make(steps)
+
+
+def _install_steps(folder: Path, wanted: Dependencies, requirements: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the one command that installs everything, with its name for a person; none when there is nothing to install."""
+    targets = [word for name in wanted.files for word in ("-r", name)] + list(wanted.requirements) + list(requirements)
+    if wanted.project:
+        targets += ["-e", f".[{','.join(wanted.extras)}]" if wanted.extras else "."]
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+    return [("install", (*pip, *targets))] if targets else []
+
+
 @dataclass(frozen=True)
 class _Preparation:
     """One build of an environment."""
@@ -284,26 +359,21 @@ class _Preparation:
     limits: Limits
     report: Report | None
 
-    def install(self, wanted: Dependencies, requirements: tuple[str, ...]) -> None:
+    def make(self, steps: Sequence[tuple[str, tuple[str, ...]]]) -> None:
         self.folder.mkdir(parents=True)
         before = set(_walk(self.root))
-        program = str(self.folder / "bin" / "python")
-        steps: list[tuple[str, tuple[str, ...]]] = [("environment", (str(self.base.program), "-m", "venv", str(self.folder)))]
-        targets = [word for name in wanted.files for word in ("-r", name)] + list(wanted.requirements) + list(requirements)
-        if wanted.project:
-            targets += ["-e", f".[{','.join(wanted.extras)}]" if wanted.extras else "."]
-        if targets:
-            steps.append(("install", (program, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *targets)))
+        steps = [("environment", (str(self.base.program), "-m", "venv", str(self.folder))), *steps]
         for done, (phase, argv) in enumerate(steps):
             if self.report:
                 self.report(f"prepare: {phase}", done, len(steps))
             self._run(argv)
         outputs = [path for path, is_folder in sorted(set(_walk(self.root)) - before) if _is_output(path, is_folder)]
         self._keep(outputs)
-        (self.folder / _PREPARED).write_text(json.dumps({"outputs": outputs}))
+        (self.folder / _PREPARED).write_text(json.dumps({"outputs": outputs, "bound_at": str(self.bound_at)}))
 
     def _run(self, argv: tuple[str, ...]) -> None:
-        env = {**_FIXED, **self.pip.env, "PATH": f"{self.base.program.parent}:{SYSTEM_PATH}", "PIP_NO_INPUT": "1"}
+        programs = os.pathsep.join([str(self.folder / "bin"), str(self.base.program.parent), SYSTEM_PATH])
+        env = {**_FIXED, **self.pip.env, "PATH": programs, "VIRTUAL_ENV": str(self.folder), "PIP_NO_INPUT": "1"}
         mounts = [*self.base.mounts, *self.mounts, Mount(self.root, self.bound_at, True), Mount(self.folder, self.folder, True)]
         mounts += [Mount(path.resolve(), path) for path in _named_by_pip(self.pip)]
         if self.pip.config is not None:
@@ -336,15 +406,7 @@ def _named_by_pip(pip: PipSettings) -> list[Path]:
 def _failed(argv: tuple[str, ...], done: Execution) -> str:
     tail = "\n".join(done.output.decode("utf-8", "replace").splitlines()[-_TAIL_LINES:])
     ended = f"stopped by its limit ({done.stopped})" if done.stopped else f"exit code {done.exit_code}"
+    if argv[0] == SHELL:
+        return f"the command {argv[-1]!r} failed ({ended}). It said:\n{tail}"
     step = "pip could not install what the tests need" if "pip" in argv else "the virtual environment could not be made"
     return f"{step} ({ended}); make an environment yourself in .venv and leave out --prepare. It said:\n{tail}"
-
-
-def _prepared(folder: Path, *, bound_at: Path, path: str) -> Environment:
-    found = from_prefix(folder)
-    if isinstance(found, str):
-        raise UserError(f"the prepared environment at {str(folder)!r} cannot be used: {found}; delete it and try again")
-    environment = _environment(("prepared environment", found), [], checkout=bound_at, path=path)
-    outputs = json.loads((folder / _PREPARED).read_text())["outputs"]
-    kept = tuple(Mount(folder / "outputs" / name, bound_at / name) for name in outputs)
-    return replace(environment, mounts=(*environment.mounts, *kept))

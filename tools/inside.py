@@ -1,4 +1,4 @@
-"""The two small programs that travel into a check: one records what was imported from where, the other what each test did.
+"""The small programs that travel into a check: one records what was imported from where, the others what each test did.
 
 They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, so they are text here, written for all of them, and must neither
 print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each
@@ -8,6 +8,7 @@ process, one JSON object a line.
 RESULTS_VARIABLE = "BACKSTORY_RESULTS"
 NAMES_FILE = "names.txt"
 PLUGIN = "backstory_results"
+SYMPY_RECORDER = "backstory_sympy"
 
 # Imported by every Python that respects PYTHONPATH. Another `sitecustomize` further down the path still runs.
 SITECUSTOMIZE = '''
@@ -59,6 +60,11 @@ if environ.get("BACKSTORY_RESULTS"):
     _plugins = [name for name in environ["PYTEST_PLUGINS"].split(",") if name]
     if "backstory_results" not in _plugins:
         environ["PYTEST_PLUGINS"] = ",".join(_plugins + ["backstory_results"])
+    if os.path.exists(os.path.join(_here(), "backstory_sympy.py")):
+        try:
+            import backstory_sympy
+        except Exception:
+            pass
 sys.modules.setdefault("backstory_record", type(sys)("backstory_record")).record = _record
 _chain()
 '''
@@ -125,6 +131,7 @@ class _Recorder(object):
         self.write(
             event="report", id=report.nodeid, when=report.when, outcome=report.outcome, message=message,
             type=getattr(report, "backstory_type", None),
+            expected=report.outcome == "skipped" and hasattr(report, "wasxfail"),
         )
 
     def pytest_collectreport(self, report):
@@ -142,4 +149,122 @@ class _Recorder(object):
     def pytest_unconfigure(self, config):
         environ.pop(_MARK, None)
         self.file.close()
+"""
+
+# What sympy's own runner did, in the form of the plugin's records. The runner is a module of the tree under judgement, so it is met when it is imported.
+SYMPY_RECORDER_PROGRAM = """
+import json, os, sys
+from os import environ
+
+_MODULES = ("sympy.testing.runtests", "sympy.utilities.runtests")
+
+
+class _Finder(object):
+    def find_spec(self, name, path=None, target=None):
+        if name not in _MODULES:
+            return None
+        from importlib.util import find_spec
+
+        sys.meta_path.remove(self)
+        try:
+            spec = find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            try:
+                _attach(module)
+            except Exception:
+                pass
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def _attach(module):
+    reporter = getattr(module, "PyTestReporter", None)
+    folder = environ.get("BACKSTORY_RESULTS")
+    if reporter is None or not folder or reporter.__module__ != module.__name__:
+        return
+    file = open(os.path.join(folder, "pytest-sympy-%d.jsonl" % os.getpid()), "a")
+    here = os.getcwd()
+    now = {"file": "", "test": ""}
+
+    def write(**line):
+        try:
+            file.write(json.dumps(line, sort_keys=True) + "\\n")
+            file.flush()
+        except Exception:
+            pass
+
+    def ended(outcome, expected=False, message="", type=None):
+        write(event="report", id=now["test"], when="call", outcome=outcome, expected=expected, message=message[:2000], type=type)
+        write(event="report", id=now["test"], when="teardown", outcome="passed")
+
+    def raised(exc_info):
+        return str(exc_info[1]), exc_info[0].__name__
+
+    def start(self, *_, **__):
+        write(event="begin", root=here)
+
+    def entering_filename(self, filename, *_):
+        now["file"] = os.path.relpath(filename, here)
+
+    def entering_test(self, function):
+        now["test"] = now["file"] + "::" + function.__name__
+        write(event="start", id=now["test"])
+
+    def failed(self, exc_info):
+        ended("failed", False, *raised(exc_info))
+
+    def import_error(self, filename, exc_info):
+        message, kind = raised(exc_info)
+        write(event="collect", id=os.path.relpath(filename, here), message=kind + ": " + message)
+
+    before = {
+        "start": start,
+        "entering_filename": entering_filename,
+        "entering_test": entering_test,
+        "test_pass": lambda self, *_: ended("passed"),
+        "test_skip": lambda self, *_: ended("skipped"),
+        "test_xfail": lambda self, *_: ended("skipped", True),
+        "test_xpass": lambda self, *_: ended("passed"),
+        "test_fail": failed,
+        "test_exception": failed,
+        "import_error": import_error,
+    }
+
+    def wrap(name, record):
+        method = getattr(reporter, name)
+
+        def wrapped(self, *arguments, **named):
+            try:
+                record(self, *arguments, **named)
+            except Exception:
+                pass
+            return method(self, *arguments, **named)
+
+        setattr(reporter, name, wrapped)
+
+    for name, record in before.items():
+        if hasattr(reporter, name):
+            wrap(name, record)
+    finish = reporter.finish
+
+    def finished(self, *arguments, **named):
+        good = finish(self, *arguments, **named)
+        record = getattr(sys.modules.get("backstory_record"), "record", None)
+        if record is not None:
+            record()
+        write(event="finish", status=0 if good else 1)
+        return good
+
+    reporter.finish = finished
+
+
+sys.meta_path.insert(0, _Finder())
 """

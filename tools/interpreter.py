@@ -82,6 +82,21 @@ def on_path(path: str, *, checkout: Path | None) -> Interpreter | str:
     return from_prefix(asked) if asked is not None else f"{str(program)!r} is no Python"
 
 
+def of_version(version: str, path: str) -> Interpreter | str:
+    """Return a Python of a version such as "3.9" that the search path `path` leads to, or why there is none.
+
+    Looked for behind pyenv's shims, newest first, and as `pythonX.Y`.
+    """
+    for folder in map(Path, path.split(os.pathsep)):
+        found = _version_folder(folder.parent / "versions", version) if folder.name == "shims" else None
+        if found is not None:
+            return from_prefix(found)
+    program = _which(f"python{version}", os.pathsep.join(folder for folder in path.split(os.pathsep) if Path(folder).name != "shims"))
+    if program is None:
+        return f"there is no Python {version} on PATH or among pyenv's versions"
+    return from_prefix(program.resolve().parent.parent)
+
+
 def fingerprint(interpreter: Interpreter) -> str:
     """Return a hash that changes when the interpreter or what is installed for it changes. Reads names and times only: milliseconds."""
     digest = hashlib.sha256()

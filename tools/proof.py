@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from backstory.tools.inside import NAMES_FILE, PLUGIN, RESULTS_PLUGIN, SITECUSTOMIZE
+from backstory.tools.inside import NAMES_FILE, PLUGIN, RESULTS_PLUGIN, SITECUSTOMIZE, SYMPY_RECORDER, SYMPY_RECORDER_PROGRAM
 
 ProofStatus = Literal["in_tree", "elsewhere", "unknown"]
 
@@ -99,7 +99,10 @@ def write_witness(folder: Path, root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
     (folder / f"{PLUGIN}.py").write_text(RESULTS_PLUGIN)
-    (folder / NAMES_FILE).write_text("\n".join(sorted({name.partition(".")[0] for name in project_packages(root)})))
+    names = {name.partition(".")[0] for name in project_packages(root)}
+    (folder / NAMES_FILE).write_text("\n".join(sorted(names)))
+    if "sympy" in names:  # the one project whose own runner is recorded too
+        (folder / f"{SYMPY_RECORDER}.py").write_text(SYMPY_RECORDER_PROGRAM)
 
 
 def read_proof(results: Path, *, root: Path, bound_at: Path) -> Proof:

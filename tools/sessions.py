@@ -22,7 +22,8 @@ class Session:
     """One run of pytest. finished: its exit status, None when it never finished. collected: tests found, None when it did not get that far.
 
     results: final outcome by test id. failure: exception type names. uncollected: (id, reason) of what could not be collected.
-    messages: what a failing test said, by id. running: the test that had begun and not ended.
+    messages: what a failing test said, by id. running: the test that had begun and not ended. expected: those of the skipped ones that failed as was
+    expected of them.
     """
 
     finished: int | None = None
@@ -32,6 +33,7 @@ class Session:
     uncollected: list[tuple[str, str]] = field(default_factory=list)
     messages: dict[str, str] = field(default_factory=dict)
     running: str | None = None
+    expected: set[str] = field(default_factory=set)
 
     def take(self, line: Mapping[str, object]) -> None:
         """Take one record in, in the order they were written."""
@@ -41,6 +43,8 @@ class Session:
                 self.running = test
             case "report":
                 self._report(test, str(line.get("when")), str(line.get("outcome")), line.get("type"), message)
+                if line.get("expected") is True:
+                    self.expected.add(test)
             case "collect":
                 self.uncollected.append((test, message))
             case "collected":
@@ -51,6 +55,7 @@ class Session:
     def _report(self, test: str, when: str, outcome: str, kind: object, message: str) -> None:
         if when == "setup" and outcome != "failed":
             self.results.pop(test, None)  # a rerun: the last one counts
+            self.expected.discard(test)
             self.messages.pop(test, None)
         if outcome == "failed":
             self.results[test] = "failed" if when == "call" else "error"

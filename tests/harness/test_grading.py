@@ -34,7 +34,6 @@ def test_the_summary_of_pytest_is_read_by_first_words():
         "tests/a.py::test_two": "FAILED",
         "tests/a.py::test_three": "FAILED",
         "tests/a.py::test_four": "ERROR",
-        "[2]": "SKIPPED",
         "tests/a.py::test_five": "XFAIL",
     }
 
@@ -47,8 +46,8 @@ def test_paths_in_parameters_are_shortened_where_the_form_says_so():
 
 def test_colours_are_taken_out_and_words_at_the_end_are_read():
     """`-v` puts the word behind the name, and colour around both."""
-    log = "\x1b[32mPASSED\x1b[0m t.py::a\nt.py::b \x1b[31mFAILED\x1b[0m\n"
-    assert read_pytest_coloured(log) == {"t.py::a": "PASSED", "t.py::b": "FAILED"}
+    log = "\x1b[32mPASSED\x1b[0m t.py::a[1 2]\nt.py::b \x1b[31mFAILED\x1b[0m\nFAILED t.py::c[1 2] - assert 1\n"
+    assert read_pytest_coloured(log) == {"t.py::a[1 2]": "PASSED", "t.py::b": "FAILED", "t.py::c[1 2]": "FAILED"}
 
 
 def test_sympys_runner_is_read_as_the_official_grader_does():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backstory.tools.checks import Check, run_check, verdict_from_json, verdict_to_json
+from backstory.tools.checks import Check, run_check, run_recorded, verdict_from_json, verdict_to_json
 from backstory.tools.environment import Environment, find_environment
 from backstory.tools.inside import RESULTS_PLUGIN, SITECUSTOMIZE
 from backstory.tools.limits import MIB, Limits
@@ -380,3 +380,96 @@ def test_the_recorder_runs_in_every_python(tmp_path, python):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     (record,) = tmp_path.glob("modules-*.jsonl")
     assert tmp_path / json.loads(record.read_text())["pkg"] == tmp_path / "pkg.py"  # Python 2 says it relative to where it runs
+
+
+def test_expected_failures_are_told_from_skipped_tests(tmp_path, environment):
+    """Both are skipped to pytest; the record says which failed as was expected of them."""
+    (tmp_path / "tree").mkdir()
+    tests = (
+        "import pytest\n\n@pytest.mark.xfail\ndef test_a(): assert 0\n\n@pytest.mark.skip\ndef test_b(): pass\n\n"
+        "@pytest.mark.xfail\ndef test_c(): pass\n\ndef test_d(): pytest.xfail('no')\n"
+    )
+    (tmp_path / "tree" / "test_x.py").write_text(tests)
+    ran = run_recorded(
+        PYTEST, root=tmp_path / "tree", bound_at=Path("/w"), sandbox=open_sandbox("bwrap"), environment=environment, limits=LIMITS
+    )
+    (session,) = ran.sessions
+    assert session.expected == {"test_x.py::test_a", "test_x.py::test_d"}
+    assert session.results["test_x.py::test_b"] == "skipped" and session.results["test_x.py::test_c"] == "passed"
+
+
+# As much of sympy's runner as is met from outside: its reporter, which is told what each test does.
+SYMPY_RUNNER = """
+import os, sys
+
+
+class PyTestReporter:
+    def start(self, seed=None, msg=""): self.good = True
+    def finish(self): return self.good
+    def entering_filename(self, filename, n): print(filename)
+    def entering_test(self, f): print(f.__name__, end=" ")
+    def test_pass(self, char="."): print("ok")
+    def test_xfail(self): print("f")
+    def test_xpass(self, v): print("X")
+    def test_skip(self, v=None): print("s")
+    def test_fail(self, exc_info): self.good = False; print("F")
+    def test_exception(self, exc_info): self.good = False; print("E")
+    def import_error(self, filename, exc_info): self.good = False; print("?")
+
+
+class XFail(Exception): pass
+class Skipped(Exception): pass
+
+
+def run(*paths):
+    reporter = PyTestReporter()
+    reporter.start()
+    for path in paths:
+        names = {}
+        try:
+            exec(open(path).read(), names)
+        except Exception:
+            reporter.import_error(os.path.abspath(path), sys.exc_info())
+            continue
+        reporter.entering_filename(os.path.abspath(path), 0)
+        for name, test in list(names.items()):
+            if name.startswith("test_"):
+                reporter.entering_test(test)
+                try:
+                    test()
+                except XFail: reporter.test_xfail()
+                except Skipped: reporter.test_skip()
+                except AssertionError: reporter.test_fail(sys.exc_info())
+                except Exception: reporter.test_exception(sys.exc_info())
+                else: reporter.test_pass()
+    return reporter.finish()
+"""
+SYMPY = {
+    "sympy/__init__.py": "",
+    "sympy/testing/__init__.py": "",
+    "sympy/testing/runtests.py": SYMPY_RUNNER,
+    "bin/test": "import sys\nsys.path.insert(0, '.')\nfrom sympy.testing.runtests import run\nsys.exit(0 if run(*sys.argv[1:]) else 1)\n",
+    "sympy/core/tests/test_a.py": "from sympy.testing.runtests import XFail, Skipped\ndef test_one(): pass\ndef test_two(): raise XFail\ndef test_three(): raise Skipped\n",
+    "sympy/sets/tests/test_a.py": "def test_one(): assert 0\ndef test_four(): 1 / 0\n",
+    "sympy/sets/tests/test_b.py": "import nowhere\n",
+}
+
+
+def test_what_sympys_own_runner_did_is_recorded_test_by_test(judged):
+    """By full ids, so that one name in two files is two tests; expected failures and failing imports are told apart."""
+    verdict = judged(SYMPY, "python bin/test sympy/core/tests/test_a.py sympy/sets/tests/test_a.py")
+    assert (verdict.status, verdict.proof) == ("failed", "in_tree")
+    assert verdict.results == {
+        "sympy/core/tests/test_a.py::test_one": "passed",
+        "sympy/core/tests/test_a.py::test_two": "skipped",
+        "sympy/core/tests/test_a.py::test_three": "skipped",
+        "sympy/sets/tests/test_a.py::test_one": "failed",
+        "sympy/sets/tests/test_a.py::test_four": "failed",
+    }
+    assert verdict.failure == ("AssertionError", "ZeroDivisionError")
+    assert judged(SYMPY, "python bin/test sympy/core/tests/test_a.py").status == "passed"
+    broken = judged(SYMPY, "python bin/test sympy/sets/tests/test_b.py")
+    assert (broken.status, broken.summary) == (
+        "broken",
+        "tests could not be collected: sympy/sets/tests/test_b.py: ModuleNotFoundError: No module named 'nowhere'",
+    )

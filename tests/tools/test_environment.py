@@ -8,8 +8,15 @@ import pytest
 
 from backstory.errors import UserError
 from backstory.tools.dependencies import find_dependencies
-from backstory.tools.environment import PipSettings, build_outputs, find_environment, prepare_environment
-from backstory.tools.interpreter import from_prefix, on_path
+from backstory.tools.environment import (
+    PipSettings,
+    build_environment,
+    build_outputs,
+    find_environment,
+    open_prepared,
+    prepare_environment,
+)
+from backstory.tools.interpreter import from_prefix, of_version, on_path
 from backstory.tools.limits import Limits
 from backstory.tools.sandbox import open_sandbox
 from backstory.tools.shell import Command, Mount
@@ -306,3 +313,57 @@ def test_an_install_that_fails_is_told_with_its_end(tmp_path):
             requirements=(),
         )
     assert not [path for path in (tmp_path / "cache" / "envs").iterdir() if path.is_dir()]
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+def test_an_environment_is_built_by_commands_and_opened_again(tmp_path):
+    """The commands run with the new environment active, once; what they leave in the tree is kept; a failing one is told with its end."""
+    base = from_prefix(REAL.parent.parent)
+    bound_at = Path("/checkout/pkg")
+
+    def build(*commands, name="pkg 1"):
+        root = written(tmp_path / "tree", {"pkg/__init__.py": "", ".gitignore": "*.egg-info\n"})
+        phases.clear()
+        return build_environment(
+            root,
+            commands,
+            base=base,
+            name=name,
+            bound_at=bound_at,
+            cache_dir=tmp_path / "cache",
+            sandbox=open_sandbox("bwrap"),
+            path=str(REAL.parent),
+            pip=OFFLINE,
+            report=lambda phase, done, total: phases.append(phase),
+        )
+
+    phases: list[str] = []
+    commands = (
+        'python -c \'import sys; open(sys.prefix + "/made", "w").write(sys.prefix)\'',
+        "mkdir -p pkg.egg-info && pwd > pkg.egg-info/where",
+    )
+    made = build(*commands)
+    assert len(phases) == 3 and (made.folder / "made").read_text() == str(made.folder)
+    assert (made.bound_at, made.folder.parent) == (bound_at, tmp_path / "cache" / "envs")
+    assert Mount(made.folder / "outputs" / "pkg.egg-info", bound_at / "pkg.egg-info") in made.environment.mounts
+    assert (made.folder / "outputs" / "pkg.egg-info" / "where").read_text() == f"{bound_at}\n"
+    assert build(*commands) == made == open_prepared(made.folder, path=str(REAL.parent)) and phases == []
+    assert build(*commands, name="pkg 2").folder != made.folder
+    with pytest.raises(UserError, match=r"'exit 3' failed \(exit code 3\)"):
+        build("exit 3")
+    with pytest.raises(UserError, match="not made to its end"):
+        open_prepared(tmp_path / "cache" / "envs" / "none", path="")
+
+
+def test_an_interpreter_is_found_by_its_version(tmp_path):
+    """Behind pyenv's shims the newest of a version, else `pythonX.Y` on the path; a missing one is told."""
+    make_prefix(tmp_path / "pyenv" / "versions" / "3.9.2")
+    newest = make_prefix(tmp_path / "pyenv" / "versions" / "3.9.18")
+    (tmp_path / "pyenv" / "shims").mkdir()
+    other = make_prefix(tmp_path / "opt", "python3.8")
+    path = f"{tmp_path / 'pyenv' / 'shims'}:{other / 'bin'}"
+    assert of_version("3.9", path).prefix == newest
+    found = of_version("3.8", path)
+    assert found.prefix == REAL.parent.parent if (other / "bin" / "python3.8").is_symlink() else other
+    assert of_version("3.7", path) == "there is no Python 3.7 on PATH or among pyenv's versions"

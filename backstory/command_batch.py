@@ -1,0 +1,329 @@
+"""`bench run`, `bench score` and `bench report`: instances of the SWE-bench family solved, judged and told."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from backstory import options
+from backstory.face import Face
+
+if TYPE_CHECKING:
+    from backstory.agent.runs import ModelSettings
+    from backstory.harness.instances import Instance
+    from backstory.harness.run import Arm, Batch, Bench, Ended, OpenModel, Propose, Row, Whole
+    from backstory.tools.environment import PipSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PIP_FILES = (".config/pip/pip.conf", ".pip/pip.conf")  # where pip looks below the home folder, best first
+
+
+def _data(command: F) -> F:
+    for option in (
+        click.option(
+            "--data", type=click.Path(path_type=Path), required=True, help="Instances: a JSON, JSON-lines or Parquet file, or a folder."
+        ),
+        click.option("--form", type=click.Choice(["classic", "live", "rebench"]), help="Form of the data.  [default: told by its columns]"),
+        click.option("--split", default="", metavar="NAME", help="Of a folder, only the files of this split."),
+        click.option("--ids", default="", metavar="LIST", help="Only these instances, with commas between, or a file with one a line."),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first so many."),
+    ):
+        command = option(command)
+    return command
+
+
+def _judging(command: F) -> F:
+    for option in (
+        click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it."),
+        click.option(
+            "--env",
+            type=click.Choice(["native", "auto"]),
+            default="auto",
+            show_default=True,
+            help="Where tests run: environments built by recipes; auto is the same while there is nothing else.",
+        ),
+        click.option(
+            "--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated."
+        ),
+        click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Instances at once."),
+        click.option(
+            "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for everything; a batch goes on there."
+        ),
+        click.option("--no-validate", is_flag=True, help="Believe environments without trying them with the true patch and with none."),
+        click.option(
+            "--strict", is_flag=True, help="Excuse no test that the true patch does not pass here; such instances count as broken."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    short_help="Run Backstory on instances with known answers, and judge what comes of it.",
+    cls=options.Command,
+    examples=(
+        "backstory bench run --data lite.jsonl --repos '/mirrors/{owner}+{name}.git' --gold --out gold",
+        "backstory bench run --data lite.jsonl --repos '/mirrors/{owner}+{name}.git' --model hosted_vllm/NAME --workers 4 --out run1",
+    ),
+)
+@_data
+@_judging
+@options.model
+@click.option(
+    "--replay", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Say again what the runs of this batch were answered."
+)
+@click.option("--gold", is_flag=True, help="Take the true patches: every instance that can be judged here is resolved.")
+@click.option("--empty", is_flag=True, help="Take no patch: nothing is resolved.")
+@click.option("--attempts", type=click.INT, metavar="N", help="Independent attempts at a repair.")
+@options.budget
+@click.option("--check-timeout", type=click.FLOAT, metavar="SECONDS", help="Seconds one check of a run may take.")
+@click.option("--batch-seconds", type=click.FLOAT, metavar="N", help="Begin no further instance after so many seconds.")
+@click.option("--batch-tokens", type=click.INT, metavar="N", help="Begin no further instance after so many tokens.")
+@click.option("--no-score", is_flag=True, help="Make predictions only.")
+@options.as_json
+@options.talk
+@options.with_face
+def run(
+    face: Face,
+    /,
+    gold: bool,
+    empty: bool,
+    replay: Path | None,
+    no_model: bool,
+    no_score: bool,
+    batch_seconds: float | None,
+    batch_tokens: int | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Run Backstory on instances with known answers, and judge what comes of it.
+
+    Finished instances are kept in the folder of --out, with a trace each: the same command goes on where a batch was killed. Ends with 0 when every
+    instance has an outcome, whatever it is, and with 5 when a budget of the batch ended it.
+    """
+    from backstory.agent.budget import Budget
+    from backstory.endpoint import model_settings
+    from backstory.endpoint import open_model as opened
+    from backstory.harness.run import Batch, Whole, data_digest, played
+
+    if sum([gold, empty, replay is not None]) > 1:
+        raise click.UsageError("--gold, --empty and --replay exclude each other", click.get_current_context())
+    flags = {
+        name: given[name] for name in ("model", "api_base", "attempts", "check_timeout", "budget_seconds", "budget_steps", "budget_tokens")
+    }
+    config = face.config(flags)
+    arm: Arm = "gold" if gold else "empty" if empty else "agent"
+    settings = model_settings(config.model, no_model=no_model) if arm == "agent" else None
+    if replay is not None:
+        settings = _replayed(settings)
+    instances = _instances(face, given)
+    name = {"gold": "gold", "empty": "empty"}.get(arm) or (f"backstory+{settings.name}" if settings else "backstory")
+    batch = Batch(
+        name=name,
+        arm=arm,
+        data=data_digest(instances),
+        model=settings,
+        budget=Budget(config.limits.budget_seconds, config.limits.budget_steps, config.limits.budget_tokens),
+        attempts=config.limits.attempts,
+        check_timeout_s=config.limits.check_timeout,
+        judge=not no_score,
+        validate=not given["no_validate"],
+        strict=given["strict"],
+    )
+
+    def open_model(wanted: "ModelSettings", instance: "Instance") -> Any:
+        return played(replay, wanted, instance) if replay is not None else opened(wanted, config.model, face.environ)
+
+    propose = {"gold": _true_patch, "empty": _no_patch}.get(arm)
+    return _batch(face, batch, instances, given, propose, open_model, Whole(batch_seconds, batch_tokens), as_json=as_json)
+
+
+@click.command(
+    short_help="Judge predictions by the tests of their instances.",
+    cls=options.Command,
+    examples=("backstory bench score --data lite.jsonl --repos '/mirrors/{owner}+{name}.git' --predictions all_preds.jsonl --out scored",),
+)
+@_data
+@_judging
+@click.option("--predictions", type=click.Path(path_type=Path, dir_okay=False), help="The patches, in the official form.")
+@click.option("--again", is_flag=True, help="Grade the runs that --out holds once more, by today's grader; nothing is run.")
+@options.as_json
+@options.talk
+@options.with_face
+def score(face: Face, /, predictions: Path | None, again: bool, as_json: bool, **given: Any) -> int:
+    """Judge predictions by the tests of their instances.
+
+    Test files are run whole. The verdict rests on what the runner recorded outside the tree; what the official graders would read in the log stands
+    beside it. Verdicts are kept by the tree that was judged, the command and the environment, so no patch is run twice.
+    """
+    from backstory.agent.budget import Budget
+    from backstory.harness.predictions import read_predictions
+    from backstory.harness.run import Batch, Whole, data_digest
+
+    instances = _instances(face, given)
+    if again:
+        return _graded_again(face, instances, given, as_json=as_json)
+    if predictions is None:
+        raise click.UsageError("--predictions names the patches to judge", click.get_current_context())
+    found = read_predictions(predictions, known=[instance.id for instance in instances])
+    chosen = [instance for instance in instances if instance.id in found]
+    if not chosen:
+        face.warn("the file holds no prediction")
+    name = next(iter(found.values())).model if found else "unknown"
+    batch = Batch(name, "given", data_digest(chosen), None, Budget(), 1, 1.0, validate=not given["no_validate"], strict=given["strict"])
+    return _batch(face, batch, chosen, given, lambda instance: found.get(instance.id), None, Whole(), as_json=as_json)
+
+
+@click.command(
+    short_help="Tell what a batch came to, or how two differ.",
+    cls=options.Command,
+    examples=("backstory bench report run1 --against run0 --format html --out report.html",),
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--against", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Another batch to hold it against.")
+@click.option("--format", "form", type=click.Choice(["md", "json", "html"]), default="md", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there.")
+@options.talk
+@options.with_face
+def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "json", "html"], out: Path | None) -> None:
+    """Tell what a batch came to: how many were resolved and how sure that is, why the others were not, and what it took.
+
+    Instances whose environment gave no answer are in no share of the judged; they are counted and named apart.
+    """
+    import json
+
+    from backstory.errors import StorageError
+    from backstory.harness.report import as_html, as_json, as_markdown, compare, tell
+    from backstory.harness.run import read_batch, read_rows
+
+    rows, name = read_rows(folder), read_batch(folder).name
+    flips = compare(f"{read_batch(against).name} ({against})", read_rows(against), name, rows) if against is not None else None
+    told = tell(name, rows)
+    if form == "json":
+        text = json.dumps(as_json(told, flips, rows), indent=1) + "\n"
+    else:
+        text = as_html(told, flips, rows) if form == "html" else as_markdown(told, flips, rows)
+    if out is None:
+        face.say(text.rstrip("\n"))
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {str(out)!r}: {error.strerror}") from error
+
+
+def _instances(face: Face, given: dict[str, Any]) -> "list[Instance]":
+    """Return the instances that are asked for, notes on the data said."""
+    from backstory.errors import UserError
+    from backstory.harness.data import read_dataset
+
+    data = read_dataset(given["data"], form=given["form"], judged=True, split=given["split"])
+    for note in data.notes:
+        face.warn(note)
+    chosen = list(data.instances)
+    if given["ids"]:
+        named = Path(given["ids"])
+        wanted = named.read_text("utf-8").split() if named.is_file() else [id for id in given["ids"].split(",") if id]
+        unknown = sorted(set(wanted) - {instance.id for instance in chosen})
+        if unknown:
+            raise UserError(f"the data holds no instance {unknown[0]!r}")
+        chosen = [instance for instance in chosen if instance.id in set(wanted)]
+    return chosen[: given["limit"]]
+
+
+def _batch(
+    face: Face,
+    batch: "Batch",
+    instances: "Sequence[Instance]",
+    given: dict[str, Any],
+    propose: "Propose | None",
+    open_model: "OpenModel | None",
+    whole: "Whole",
+    *,
+    as_json: bool,
+) -> int:
+    from backstory.errors import ExitCode
+    from backstory.harness.run import run_batch
+
+    bench = _bench(face, batch, given, propose, open_model)
+    with face.screen() as screen:
+
+        def on_row(row: "Row") -> None:
+            style = {"resolved": "good", "failed": "bad", "leaked": "bad"}.get(row.status, "notice")
+            screen.note(f"{row.id}: {row.status.replace('_', ' ')}{f', {row.reason}' if row.reason else ''}", style=style)
+
+        ended = run_batch(bench, instances, workers=given["workers"], whole=whole, report=screen.report, on_row=on_row)
+    _told(face, batch.name, ended, as_json=as_json)
+    return ExitCode.LIMIT if ended.stopped else ExitCode.VERIFIED
+
+
+def _bench(face: Face, batch: "Batch", given: dict[str, Any], propose: "Propose | None", open_model: "OpenModel | None") -> "Bench":
+    from backstory.config import made
+    from backstory.harness.judging import Grader
+    from backstory.harness.native import Native
+    from backstory.harness.recipes import read_recipes
+    from backstory.harness.run import Bench
+    from backstory.tools.sandbox import open_sandbox
+
+    cache = made(face.folders().cache)
+    sandbox, path = open_sandbox("auto"), face.environ.get("PATH", "")
+    native = Native(given["repos"], read_recipes(given["recipes"]), cache, sandbox, path, _pip(face))
+    return Bench(batch, given["out"], native, Grader(sandbox, cache), cache, path, propose, open_model)
+
+
+def _graded_again(face: Face, instances: "Sequence[Instance]", given: dict[str, Any], *, as_json: bool) -> int:
+    from backstory.config import made
+    from backstory.harness.judging import Grader
+    from backstory.harness.recipes import read_recipes
+    from backstory.harness.run import Ended, grade_again, read_batch, read_rows
+    from backstory.tools.sandbox import open_sandbox
+
+    grader = Grader(open_sandbox("auto"), made(face.folders().cache))
+    rows = grade_again(read_rows(given["out"]), instances, grader, read_recipes(given["recipes"]))
+    _told(face, read_batch(given["out"]).name, Ended(tuple(rows), ""), as_json=as_json)
+    return 0
+
+
+def _told(face: Face, name: str, ended: "Ended", *, as_json: bool) -> None:
+    from backstory.harness.report import as_json as in_json
+    from backstory.harness.report import counts, summary, tell
+
+    if as_json:
+        face.give({**in_json(tell(name, ended.rows), None, ended.rows), "stopped": ended.stopped})
+        return
+    face.say(summary(tell(name, ended.rows)))
+    face.say(counts(ended.rows))
+    if ended.stopped:
+        face.say(f"stopped: {ended.stopped}", style="notice")
+
+
+def _pip(face: Face) -> "PipSettings":
+    """Return how the user's pip reaches packages: its file and its variables, for environments that are built."""
+    from backstory.tools.environment import PipSettings
+
+    home = Path(face.environ.get("HOME", "/nonexistent"))
+    named = [Path(face.environ["PIP_CONFIG_FILE"])] if "PIP_CONFIG_FILE" in face.environ else [home / name for name in PIP_FILES]
+    config = next((file for file in named if file.is_file()), None)
+    return PipSettings(
+        config, {name: value for name, value in face.environ.items() if name.startswith("PIP_") and name != "PIP_CONFIG_FILE"}
+    )
+
+
+def _replayed(settings: "ModelSettings | None") -> "ModelSettings":
+    from backstory.agent.runs import ModelSettings
+
+    return settings or ModelSettings("replay", None, None, None, 600.0)
+
+
+def _true_patch(instance: "Instance") -> Any:
+    from backstory.harness.predictions import Prediction
+
+    return Prediction(instance.id, "gold", instance.patch)
+
+
+def _no_patch(instance: "Instance") -> Any:
+    from backstory.harness.predictions import Prediction
+
+    return Prediction(instance.id, "empty", "")

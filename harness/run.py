@@ -1,0 +1,525 @@
+"""A batch: one run for each instance, audited, judged and kept, so that a batch that is killed goes on where it was.
+
+    out/run.json                      what was asked; a resumption must ask the same
+    out/predictions.jsonl             the patches so far, in the official form
+    out/instances/ID/row.json         what came of the instance; it is finished when this is there
+    out/instances/ID/runs/RUN/        the trace of its run, which resumes after a kill and replays without a model
+    out/instances/ID/heard.jsonl      what the model was told
+    out/instances/ID/log.txt          what the tests printed
+
+Runs are threads of one process: what takes long in them are other programs. How many there are is decided in one place, `Admit`, which is a fixed
+number today.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
+
+from backstory.agent.budget import Budget
+from backstory.agent.messages import Model, Usage
+from backstory.agent.runs import FixRequest, ModelSettings, Outcome, fix, open_run, resume, seconds_at_work
+from backstory.agent.script import recorded
+from backstory.agent.trace import read_events
+from backstory.agent.written import from_json, to_json
+from backstory.errors import StorageError, UserError
+from backstory.graph.mirror import Mirror
+from backstory.graph.types import Oid, Report, silent
+from backstory.harness.audit import Audit, Finding, Heard, audit_store, audit_texts
+from backstory.harness.grading import Grade
+from backstory.harness.instances import Instance
+from backstory.harness.judging import Grader, Judged, Validity, excusing
+from backstory.harness.listening import Listening, Played, read_heard
+from backstory.harness.native import Native, NotHere, Ready
+from backstory.harness.predictions import Prediction
+from backstory.harness.recipes import Recipe, recipe_for
+from backstory.tools.cover import build_cover
+
+RowStatus = Literal["resolved", "failed", "empty", "not_applied", "timed_out", "leaked", "broken", "not_here"]
+"""leaked: the run saw the future, so its patch counts for nothing. not_here: the instance cannot run on this machine. Both "broken" and "not_here" say
+nothing about the patch and are counted apart."""
+
+Arm = Literal["agent", "gold", "empty", "given"]
+"""Where patches come from: a run of Backstory, the true patch, nothing, a file of predictions."""
+
+Admit = Callable[[Instance], AbstractContextManager[None]]
+"""The one seam where it is decided when an instance may begin: entered before it does, left when it has ended."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run of Backstory took. run: its id; ended: how it calls its own result; stopped: the budget that ended it, or why its model was lost."""
+
+    run: str
+    exit_code: int
+    ended: str
+    verified_by: str
+    stopped: str
+    usage: Usage
+    replies: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What two patches change, side by side: ours and the true one. Files, and lines added and removed."""
+
+    files: tuple[str, ...]
+    true_files: tuple[str, ...]
+    lines: int
+    true_lines: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran.
+
+    excused: tests that the true patch does not bring to pass here, left out of the verdict. seconds: of judging.
+    """
+
+    id: str
+    repository: str
+    status: RowStatus
+    reason: str
+    official: bool | None
+    grade: Grade | None
+    validity: str
+    excused: tuple[str, ...]
+    changed: Changed
+    spent: Spent | None
+    audit: Audit | None
+    trials: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch is asked. The fields but `workers` and the budgets of the whole must be the same when it goes on.
+
+    data: digest of the instances. judge: whether patches are judged. validate: whether environments are validated first.
+    """
+
+    name: str
+    arm: Arm
+    data: str
+    model: ModelSettings | None
+    budget: Budget
+    attempts: int
+    check_timeout_s: float
+    judge: bool = True
+    validate: bool = True
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What all runs together may take; None is without limit. Looked at before an instance begins."""
+
+    seconds: float | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a batch ended. rows: those of all instances that are finished, in the order of the data; stopped: why no more were begun, ""."""
+
+    rows: tuple[Row, ...]
+    stopped: str
+
+
+Propose = Callable[[Instance], Prediction | None]
+OpenModel = Callable[[ModelSettings, Instance], Model]
+
+
+@contextmanager
+def static_cap(slots: threading.Semaphore) -> Iterator[None]:
+    """Hold one of a fixed number of places."""
+    with slots:
+        yield
+
+
+def at_most(count: int) -> Admit:
+    """Return the admission that lets `count` instances run at once."""
+    slots = threading.Semaphore(count)
+    return lambda _: static_cap(slots)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything a batch works with. search_path: for interpreters; propose: patches from elsewhere, for every arm but "agent"."""
+
+    batch: Batch
+    out: Path
+    native: Native
+    grader: Grader | None
+    cache_dir: Path
+    search_path: str
+    propose: Propose | None = None
+    open_model: OpenModel | None = None
+
+    def home(self, instance: Instance) -> Path:
+        """Return the folder of an instance."""
+        return self.out / "instances" / instance.id
+
+
+def run_batch(
+    bench: Bench,
+    instances: Sequence[Instance],
+    *,
+    workers: int,
+    admit: Admit | None = None,
+    whole: Whole | None = None,
+    report: Report = silent,
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> Ended:
+    """Run every instance that is not finished. Raises UserError when `out` holds another batch, or another process works on it."""
+    admit, whole = admit or at_most(workers), whole or Whole()
+    with _held(bench):
+        _begin(bench)
+        done = {row.id: row for row in (_finished(bench, instance) for instance in instances) if row is not None}
+        left = [instance for instance in instances if instance.id not in done]
+        started = time.monotonic()
+        stopped = ""
+        lock = threading.Lock()
+
+        def one(instance: Instance) -> Row | None:
+            nonlocal stopped
+            with admit(instance):
+                with lock:
+                    stopped = stopped or _over(whole, time.monotonic() - started, list(done.values()))
+                    if stopped:
+                        return None
+                return _one(bench, instance)
+
+        report("instances", len(done), len(instances))
+        with ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(one, instance) for instance in left]
+            try:
+                for future in as_completed(futures):
+                    row = future.result()
+                    if row is not None:
+                        with lock:
+                            done[row.id] = row
+                        on_row(row)
+                        report("instances", len(done), len(instances))
+                        _write_predictions(bench, instances)
+            except BaseException:  # an interrupt, or a full disk: what has not begun stays for a resumption
+                for future in futures:
+                    future.cancel()
+                raise
+        _write_predictions(bench, instances)
+    return Ended(tuple(done[instance.id] for instance in instances if instance.id in done), stopped)
+
+
+def read_rows(out: Path) -> list[Row]:
+    """Return the rows of a batch, by id. Raises UserError when there is none, or one cannot be read."""
+    files = sorted((out / "instances").glob("*/row.json"))
+    if not files:
+        raise UserError(f"there is no finished instance in {str(out)!r}; name the folder that `bench run --out` wrote")
+    return [_read_row(file) for file in files]
+
+
+def read_batch(out: Path) -> Batch:
+    """Return what a batch was asked. Raises UserError when the folder holds none."""
+    try:
+        return from_json(json.loads((out / "run.json").read_text("utf-8")), Batch)
+    except (OSError, ValueError) as error:
+        raise UserError(f"there is no batch in {str(out)!r} ({error}); name the folder that `bench run --out` wrote") from error
+
+
+def grade_again(rows: Sequence[Row], instances: Sequence[Instance], grader: Grader, recipes: Sequence[Recipe]) -> list[Row]:
+    """Return the rows with grades given anew from the runs that were kept, by today's graders and nothing run. Rows without a kept run stay."""
+    by_id = {instance.id: instance for instance in instances}
+    again = []
+    for row in rows:
+        instance = by_id.get(row.id)
+        recipe = recipe_for(instance, recipes) if instance is not None else ""
+        if instance is None or isinstance(recipe, str) or row.status not in ("resolved", "failed"):
+            again.append(row)
+            continue
+        judged = grader.judge_again(instance, recipe.log, row.trials)
+        again.append(row if judged is None else _with_verdict(row, excusing(judged, row.excused)))
+    return again
+
+
+def data_digest(instances: Sequence[Instance]) -> str:
+    """Return what tells one set of instances from another, whatever file they came in."""
+    return sha256("\n".join(sorted(json.dumps(to_json(instance), sort_keys=True) for instance in instances)).encode()).hexdigest()[:16]
+
+
+# --- one instance ----------------------------------------------------------------------------------------------------------------------------
+
+
+def _one(bench: Bench, instance: Instance) -> Row:
+    home = bench.home(instance)
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        row = _worked(bench, instance)
+    except (StorageError, KeyboardInterrupt):
+        raise
+    except UserError as error:
+        row = _row(instance, "", "broken", str(error))
+    except Exception as error:  # noqa: BLE001 (one instance that meets a bug must not end the others; the traceback is kept beside its row)
+        (home / "traceback.txt").write_text(traceback.format_exc(), "utf-8")
+        row = _row(instance, "", "broken", f"a bug: {type(error).__name__}: {error}; see {home / 'traceback.txt'}")
+    _save(home / "row.json", json.dumps(to_json(row), indent=1))
+    return row
+
+
+def _worked(bench: Bench, instance: Instance) -> Row:
+    ready = bench.native.open(instance)
+    if isinstance(ready, NotHere):
+        if bench.propose is not None:
+            _save_patch(bench, instance, _proposed(bench, instance))
+        return _row(instance, "", "not_here", ready.reason)
+    validity = bench.grader.validity(instance, ready) if bench.grader and bench.batch.judge and bench.batch.validate else None
+    spent: Spent | None = None
+    audit: Audit | None = None
+    if bench.propose is not None:
+        patch = _proposed(bench, instance)
+    else:
+        planted = _audited_store(ready.mirror, ready.base, bench.cache_dir)
+        if planted:
+            return _row(
+                instance, "", "leaked", f"the store shows more than the base: {planted[0].what}", audit=Audit(tuple(planted), (), 0)
+            )
+        outcome = _solved(bench, instance, ready)
+        patch = outcome.solution.patch.diff.decode("utf-8", "surrogateescape") if outcome.solution.patch else ""
+        spent = _spent(bench, instance, outcome)
+        audit = audit_texts(_texts(bench, instance, outcome.run_id), instance, source=ready.source, mirror=ready.mirror)
+    _save_patch(bench, instance, patch)
+    row = _row(instance, patch, "empty", "", spent=spent, audit=audit)
+    if audit is not None and audit.leaks:
+        leak = audit.leaks[0]
+        return replace(row, status="leaked", reason=f"{leak.kind} {leak.what!r} in a {leak.where}")
+    if validity is not None:
+        row = replace(row, validity=validity.status, excused=validity.excused)
+        if validity.status == "broken" or (bench.batch.strict and validity.status == "excused"):
+            return replace(row, status="broken", reason=_said(validity), excused=())
+    if bench.grader is None or not bench.batch.judge:
+        return replace(row, status="empty" if not patch.strip() else "failed", reason="not judged")
+    if not patch.strip() and bench.batch.arm != "empty":
+        return replace(row, reason=spent.stopped if spent else "")
+    judged = bench.grader.judge(instance, ready, patch)
+    for key in judged.trials[:1]:
+        (bench.home(instance) / "log.txt").write_bytes(bench.grader.log_of(key))
+    return _with_verdict(row, excusing(judged, row.excused))
+
+
+def _with_verdict(row: Row, judged: Judged) -> Row:
+    return replace(
+        row,
+        status=judged.status,
+        reason=judged.reason,
+        official=None if judged.official is None else judged.official.resolved,
+        grade=judged.grade,
+        trials=judged.trials,
+        seconds=round(judged.seconds, 3),
+    )
+
+
+def _proposed(bench: Bench, instance: Instance) -> str:
+    assert bench.propose is not None
+    prediction = bench.propose(instance)
+    return prediction.patch if prediction is not None else ""
+
+
+def _audited_store(mirror: Mirror, base: Oid, cache_dir: Path) -> list[Finding]:
+    """Return what is wrong with the store that programs of this base find behind `.git`: it is made as a run makes it, looked at, and removed."""
+    folder = cache_dir / "work" / f"audit-{base[:12]}-{threading.get_ident()}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        build_cover(mirror, base, folder)
+        return audit_store(folder, mirror.tree(base))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
+    """Solve the instance, or go on where a killed run was."""
+    home, batch = bench.home(instance), bench.batch
+
+    def open_model(settings: ModelSettings) -> Model:
+        assert bench.open_model is not None
+        return Listening(bench.open_model(settings, instance), home / "heard.jsonl")
+
+    begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
+    if begun:
+        return resume(begun[-1], state_dir=home, report=silent, open_model=open_model)
+    title, _, body = instance.text.partition("\n")
+    request = FixRequest(
+        issue_id=instance.id,
+        title=title.strip(),
+        issue_text=body.strip(),
+        repo=ready.source.path,
+        base=instance.base,
+        check=None,
+        attempts=batch.attempts,
+        budget=batch.budget,
+        sandbox="auto",
+        prepare=False,
+        check_timeout_s=batch.check_timeout_s,
+        exclude=(),
+        languages=(),
+        cache_dir=bench.cache_dir,
+        state_dir=home,
+        active_environment=None,
+        search_path=bench.search_path,
+        model=batch.model,
+        prepared=ready.prepared.folder,
+    )
+    return fix(request, report=silent, open_model=open_model)
+
+
+def _texts(bench: Bench, instance: Instance, run: str) -> list[Heard]:
+    """Return everything a run put before its model, and what tools gave that no prompt shows (those of a run without a model)."""
+    home = bench.home(instance)
+    heard = read_heard(home / "heard.jsonl")
+    if heard:
+        return heard
+    _, events, _ = open_run(home, run)
+    return [Heard(f"{event.kind} event", json.dumps(event.body)) for event in events if event.kind in ("tool", "check")]
+
+
+def _spent(bench: Bench, instance: Instance, outcome: Outcome) -> Spent:
+    solution = outcome.solution
+    agents = solution.agents
+    _, events, _ = open_run(bench.home(instance), outcome.run_id)
+    return Spent(
+        outcome.run_id,
+        int(outcome.exit_code),
+        solution.status,
+        solution.verified_by,
+        solution.limit or (agents.failure if agents and agents.failure else "") or "",
+        agents.usage if agents else Usage(cached_tokens=None),
+        agents.replies if agents else 0,
+        sum(event.kind in ("check", "reply") for event in events),
+        round(seconds_at_work(events), 3),
+    )
+
+
+def _row(instance: Instance, patch: str, status: RowStatus, reason: str, *, spent: Spent | None = None, audit: Audit | None = None) -> Row:
+    return Row(
+        instance.id, instance.repository, status, reason, None, None, "", (), changed_by(patch, instance.patch), spent, audit, (), 0.0
+    )
+
+
+def changed_by(patch: str, true_patch: str) -> Changed:
+    """Return what a patch and the true one change. A patch that cannot be read changes nothing."""
+    (files, lines), (true_files, true_lines) = _size(patch), _size(true_patch)
+    return Changed(files, true_files, lines, true_lines)
+
+
+def _size(patch: str) -> tuple[tuple[str, ...], int]:
+    try:
+        parsed = PatchSet(patch)
+    except (UnidiffParseError, ValueError):
+        return (), 0
+    return tuple(sorted({file.path for file in parsed})), sum(file.added + file.removed for file in parsed)
+
+
+def _said(validity: Validity) -> str:
+    also = f" ({len(validity.always)} of {len(validity.missed)} miss without it as well)" if validity.missed else ""
+    return f"{validity.reason}{also}"
+
+
+def played(folder: Path, settings: ModelSettings, instance: Instance) -> Model:
+    """Return the model that says again what the run of the same instance in another batch was answered. Raises UserError when there is none."""
+    runs = sorted((folder / "instances" / instance.id / "runs").glob("*/events.jsonl"))
+    if not runs:
+        raise UserError(f"{str(folder)!r} holds no run of {instance.id}; name the folder that `bench run --out` wrote")
+    return Played(settings.name, recorded(read_events(runs[-1])))
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _held(bench: Bench) -> Iterator[None]:
+    """Keep other processes out of the folder."""
+    try:
+        bench.out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(bench.out / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"cannot write {str(bench.out)!r}: {error.strerror}; name another folder with --out") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UserError(f"another process works on {str(bench.out)!r}; wait for it or name another folder with --out") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _begin(bench: Bench) -> None:
+    """Write what is asked, or see that it is what was asked before."""
+    file = bench.out / "run.json"
+    if not file.exists():
+        _save(file, json.dumps({**to_json(bench.batch), "begun": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
+        return
+    before, now = to_json(read_batch(bench.out)), to_json(bench.batch)
+    other = [name for name in now if now[name] != before[name]]
+    if other:
+        raise UserError(
+            f"{str(bench.out)!r} holds a batch with another {other[0]} ({before[other[0]]!r}, now {now[other[0]]!r}); name another folder with --out"
+        )
+
+
+def _finished(bench: Bench, instance: Instance) -> Row | None:
+    file = bench.home(instance) / "row.json"
+    return _read_row(file) if file.exists() else None
+
+
+def _read_row(file: Path) -> Row:
+    try:
+        return from_json(json.loads(file.read_text("utf-8")), Row)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(file)!r} cannot be read ({error}); delete it to run the instance again") from error
+
+
+def _save_patch(bench: Bench, instance: Instance, patch: str) -> None:
+    _save(bench.home(instance) / "prediction.json", Prediction(instance.id, bench.batch.name, patch).to_line())
+
+
+def _write_predictions(bench: Bench, instances: Sequence[Instance]) -> None:
+    files = [bench.home(instance) / "prediction.json" for instance in instances]
+    _save(bench.out / "predictions.jsonl", "".join(file.read_text("utf-8") for file in files if file.exists()))
+
+
+def _save(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f"{path.name}.{threading.get_ident()}.new")
+    try:
+        with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot save {str(path)!r}: {error.strerror}; free some room and run the batch again") from error
+
+
+def _over(whole: Whole, seconds: float, rows: Sequence[Row]) -> str:
+    tokens = sum(row.spent.usage.input_tokens + row.spent.usage.output_tokens for row in rows if row.spent)
+    if whole.seconds is not None and seconds >= whole.seconds:
+        return f"the batch has taken its {whole.seconds:g} seconds"
+    if whole.tokens is not None and tokens >= whole.tokens:
+        return f"the batch has spent its {whole.tokens} tokens"
+    return ""

@@ -1,0 +1,112 @@
+"""Which tree is judged: the base with a patch, and with the tests that judge it put in place.
+
+Everything happens on git trees in the mirror, so what is judged has one id and no file of an earlier run is in it. The tests of the instance always
+win: each path that the test patch touches is as the base and the test patch make it, whatever the patch did there. Ours goes further than the official
+tree: other tests and what steers their runs (`conftest.py`, `pytest.ini`, ...) are those of the base too, unless the true patch changes them.
+"""
+
+import re
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backstory.agent.originals import restored
+from backstory.errors import UserError
+from backstory.graph.git import GitError
+from backstory.graph.mirror import Mirror
+from backstory.graph.types import Oid, RepoPath
+from backstory.harness.instances import Instance
+from backstory.tools.trees import changed_tree, differing, entry_at, objects, tree_of
+
+# What holds no tests, among the files of a test patch; whoever lists test files for a runner leaves these out.
+_DATA_ENDS = (
+    ".json",
+    ".png",
+    ".csv",
+    ".txt",
+    ".md",
+    ".jpg",
+    ".jpeg",
+    ".pkl",
+    ".yml",
+    ".yaml",
+    ".toml",
+    ".rst",
+    ".cfg",
+    ".ini",
+    ".xml",
+    ".html",
+)
+_PATHS = re.compile(r"^diff --git a/.* b/(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Trees:
+    """ours, official: the trees the two verdicts are about, mostly one and the same. applied: the base with the patch alone. tests: files to run."""
+
+    ours: Oid
+    official: Oid
+    applied: Oid
+    tests: tuple[RepoPath, ...]
+
+
+def judged_trees(mirror: Mirror, instance: Instance, patch: str, *, runner: Collection[str] = ()) -> Trees | str:
+    """Return the trees that `patch` is judged on, or why it cannot be applied. Raises UserError when the instance itself does not fit its base.
+
+    runner: paths, folders with a `/` at the end, that run the tests and lie in the tree; ours are those of the base.
+    """
+    base = Oid(instance.base)
+    repository = objects(mirror.path)
+    with_tests = apply_patch(mirror, base, instance.test_patch)
+    if not isinstance(with_tests, Tree):
+        raise UserError(f"the test patch of {instance.id} does not apply to its base: {with_tests}")
+    before, after = tree_of(repository, base), with_tests.oid
+    placed = {path: entry_at(repository, after, path) for path in differing(repository, before, after)}
+    applied = apply_patch(mirror, base, patch)
+    if not isinstance(applied, Tree):
+        return applied
+    gold = apply_patch(mirror, base, instance.patch)
+    of_gold = differing(repository, before, gold.oid) if isinstance(gold, Tree) else ()
+    kept = {*of_gold, *placed}
+    ours = restored(mirror, base, applied.oid, but=kept)
+    steering = [path for path in differing(repository, before, ours) if path not in kept and _is_below(path, runner)]
+    ours = changed_tree(repository, ours, {path: entry_at(repository, before, path) for path in steering})
+    tests = [path for path in _named(instance.test_patch) if placed.get(path) is not None and not path.endswith(_DATA_ENDS)]
+    return Trees(
+        changed_tree(repository, ours, placed), changed_tree(repository, applied.oid, placed), applied.oid, tuple(dict.fromkeys(tests))
+    )
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree in the mirror, told from a reason why there is none."""
+
+    oid: Oid
+
+
+def apply_patch(mirror: Mirror, base: Oid, patch: str) -> Tree | str:
+    """Return the tree that `patch` makes of `base`, or what git says against it. Tried as it stands, then as a merge with the blobs that it names."""
+    if not patch.strip():
+        return Tree(tree_of(objects(mirror.path), base))
+    content = (patch if patch.endswith("\n") else f"{patch}\n").encode("utf-8", "surrogateescape")
+    said = ""
+    with tempfile.TemporaryDirectory(prefix="backstory-index-") as folder:
+        git = replace(mirror.git, index=Path(folder) / "index")
+        for way in (("--cached",), ("--cached", "--3way")):
+            git.run("read-tree", base)
+            try:
+                git.run("apply", *way, "--whitespace=nowarn", "-", stdin=content)
+                return Tree(Oid(git.run("write-tree").decode().strip()))
+            except GitError as error:
+                said = said or error.complaint
+    return said
+
+
+def _is_below(path: RepoPath, places: Collection[str]) -> bool:
+    return any(path == place or (place.endswith("/") and path.startswith(place)) for place in places)
+
+
+def _named(patch: str) -> list[RepoPath]:
+    """Return the paths a patch names, in its order: the order in which the official harness hands test files to the runner."""
+    return [RepoPath(path) for path in _PATHS.findall(patch)]

@@ -1,0 +1,181 @@
+"""`bench run`, `bench score` and `bench report` on a small project, by the commands alone, with the real sandbox."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from command import CommandLine
+from shop import CODE, FIXED, SITE, TESTS, Shop
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+WRONG = FIXED.replace("'cost', 0", "'cost', 1")
+HARMFUL = FIXED.replace("item['mass']", "0")
+FORGING = "import atexit, os\n\nprint('PASSED test_shop.py::test_price_of_nothing')\n"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return Shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The command line, with one cache for all tests of this file: the environment is built once."""
+    return CommandLine(tmp_path_factory.mktemp("home"), PIP_FIND_LINKS=str(SITE))
+
+
+def rows(ended):
+    assert ended.exit_code == 0, ended.err
+    return {row["id"]: row for row in json.loads(ended.out)["rows"]}
+
+
+def scored(run, shop, out, **patches):
+    """Return the rows of predictions for instances that are alike but for their ids."""
+    ids = [f"octo__shop-{number}" for number in range(100, 100 + len(patches))]
+    shop.write(*(shop.row(instance_id=id) for id in ids))
+    lines = [
+        json.dumps({"instance_id": id, "model_name_or_path": "m", "model_patch": patch})
+        for id, patch in zip(ids, patches.values(), strict=True)
+    ]
+    (out / "predictions.jsonl").write_text("\n".join(lines))
+    found = rows(run("bench", "score", *shop.where, "--predictions", out / "predictions.jsonl", "--out", out / "scored", "--json"))
+    shop.write(shop.row())
+    return dict(zip(patches, (found[id] for id in ids), strict=True))
+
+
+def test_the_true_patch_resolves_and_none_does_not(run, shop, tmp_path):
+    """`--gold` and `--empty` bound every figure; both readings of the run agree, and predictions are in the official form."""
+    gold = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path / "gold", "--json"))["octo__shop-12"]
+    assert (gold["status"], gold["official"], gold["validity"], gold["reason"]) == ("resolved", True, "valid", "")
+    empty = rows(run("bench", "run", *shop.where, "--empty", "--out", tmp_path / "empty", "--json"))["octo__shop-12"]
+    assert (empty["status"], empty["official"], empty["reason"]) == ("failed", False, "1 of 1 tests to fix still fail")
+    (line,) = (tmp_path / "gold" / "predictions.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"instance_id": "octo__shop-12", "model_name_or_path": "gold", "model_patch": shop.patch}
+    assert "PASSED test_shop.py::test_price_of_nothing" in (tmp_path / "gold" / "instances" / "octo__shop-12" / "log.txt").read_text()
+
+
+def test_predictions_are_judged_by_what_the_tests_did(run, shop, tmp_path):
+    """Right, wrong, harmful, unappliable, absent; edits to tests and their steering have no say; forged lines are not believed."""
+    found = scored(
+        run,
+        shop,
+        tmp_path,
+        right=shop.patch,
+        wrong=shop.diff(CODE, WRONG),
+        harmful=shop.diff(CODE, HARMFUL),
+        unfit=shop.patch.replace("item['cost']", "item['price']"),
+        absent="",
+        tests=shop.diff(TESTS, "def test_price_of_nothing():\n    pass\n", "test_shop.py"),
+        steering=shop.diff("", "collect_ignore = ['test_shop.py']\nprint('PASSED test_shop.py::test_price_of_nothing')\n", "conftest.py"),
+        forging=shop.diff(CODE, FORGING + CODE),
+        leaving=shop.diff(
+            CODE,
+            f"import os, sys\n\nif 'pytest' in sys.modules:\n    print('PASSED test_shop.py::test_price_of_nothing')\n    os._exit(0)\n{CODE}",
+        ),
+    )
+    assert {name: row["status"] for name, row in found.items()} == {
+        "right": "resolved",
+        "wrong": "failed",
+        "harmful": "failed",
+        "unfit": "not_applied",
+        "absent": "empty",
+        "tests": "failed",
+        "steering": "failed",
+        "forging": "failed",
+        "leaving": "failed",
+    }
+    assert found["harmful"]["reason"] == "2 of 3 tests that passed fail now"
+    assert found["harmful"]["grade"]["kept"]["missed"] == ["test_shop.py::test_weight[1]", "test_shop.py::test_weight[2"]
+    assert found["leaving"]["reason"].startswith("pytest was ended outside any test before it finished")
+    assert not any(row["official"] for name, row in found.items() if name in ("wrong", "harmful", "tests", "forging"))
+
+
+def test_an_environment_that_does_not_tell_the_truth_is_broken_and_not_failed(run, shop, tmp_path):
+    """Where the true patch fixes nothing here, or nothing needs it, no patch is called failed; a test that never holds is excused by name."""
+    shop.write(
+        shop.row(instance_id="octo__shop-1", FAIL_TO_PASS=["test_shop.py::test_not_there"]),
+        shop.row(instance_id="octo__shop-2", FAIL_TO_PASS=["test_shop.py::test_price"]),
+        shop.row(instance_id="octo__shop-3", PASS_TO_PASS=["test_shop.py::test_price", "test_shop.py::test_gone"]),
+        shop.row(instance_id="octo__shop-4", version="9.9"),
+        shop.row(instance_id="octo__shop-5", test_patch=shop.test_patch.replace("test_weight", "test_length")),
+    )
+    found = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path / "out", "--json"))
+    strict = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path / "strict", "--json", "--strict"))
+    shop.write(shop.row())
+    assert {id[-1]: row["status"] for id, row in found.items()} == {
+        "1": "broken",
+        "2": "broken",
+        "3": "resolved",
+        "4": "not_here",
+        "5": "broken",
+    }
+    assert found["octo__shop-1"]["reason"].startswith("the true patch does not resolve it here: 1 tests that it should fix fail")
+    assert found["octo__shop-2"]["reason"] == "what has to be fixed passes here without a patch"
+    assert (found["octo__shop-3"]["validity"], found["octo__shop-3"]["excused"]) == ("excused", ["test_shop.py::test_gone"])
+    assert found["octo__shop-4"]["reason"].startswith("no recipe for octo/shop names version '9.9'")
+    assert strict["octo__shop-3"]["status"] == "broken"
+
+
+def test_finished_instances_are_not_run_again(run, shop, tmp_path):
+    """The same command goes on; one that asks for something else is refused."""
+    first = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json"))
+    row = tmp_path / "instances" / "octo__shop-12" / "row.json"
+    before = row.stat().st_mtime_ns
+    assert rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json")) == first
+    assert row.stat().st_mtime_ns == before
+    other = run("bench", "run", *shop.where, "--empty", "--out", tmp_path)
+    assert other.exit_code == 2 and "holds a batch with another name ('gold', now 'empty')" in other.error
+
+
+def test_a_batch_that_is_killed_goes_on(run, shop, tmp_path):
+    """After kill -9 at any moment the same command finishes every instance once, and no prediction is lost."""
+    ids = [f"octo__shop-{number}" for number in range(200, 206)]
+    shop.write(*(shop.row(instance_id=id, base_commit=shop.base) for id in ids))
+    command = run.argv("bench", "run", *shop.where, "--no-model", "--out", tmp_path / "out", "--json", "--workers", "2")
+    for wait in (2.0, 3.0, 4.0):
+        process = subprocess.Popen(command, env=run.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    found = rows(run(*command[3:]))
+    shop.write(shop.row())
+    assert sorted(found) == ids
+    predictions = [json.loads(line)["instance_id"] for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert predictions == ids
+    for id in ids:
+        runs = list((tmp_path / "out" / "instances" / id / "runs").glob("*/events.jsonl"))
+        assert len(runs) == 1  # a run that was begun is gone on with, not begun again
+
+
+def test_the_budget_of_a_batch_stops_it(run, shop, tmp_path):
+    """No instance begins once it is spent; what is finished stays, and the exit code is that of a limit."""
+    ended = run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json", "--batch-seconds", "0.0")
+    assert ended.exit_code == 5 and json.loads(ended.out)["rows"] == []
+    assert json.loads(ended.out)["stopped"] == "the batch has taken its 0 seconds"
+
+
+def test_kept_runs_are_graded_again_without_a_run(run, shop, tmp_path):
+    """`score --again` computes grades from the record: with other lists of tests the same run means something else."""
+    rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json"))
+    shop.write(shop.row(PASS_TO_PASS=["test_shop.py::test_gone"]))
+    again = run("bench", "score", *shop.where, "--again", "--out", tmp_path, "--json")
+    shop.write(shop.row())
+    assert rows(again)["octo__shop-12"]["grade"]["kept"] == {"held": [], "missed": ["test_shop.py::test_gone"]}
+
+
+def test_the_report_tells_two_batches_apart(run, shop, tmp_path):
+    """Share with interval, reasons, a paired comparison with its flips; the page is whole in itself."""
+    for arm in ("gold", "empty"):
+        rows(run("bench", "run", *shop.where, f"--{arm}", "--out", tmp_path / arm, "--json"))
+    told = json.loads(run("bench", "report", tmp_path / "gold", "--against", tmp_path / "empty", "--format", "json").out)
+    assert (told["batch"]["all"]["resolved"], told["batch"]["all"]["judged"]) == (1, 1)
+    assert (told["compared"]["gained"], told["compared"]["lost"], told["compared"]["p"]) == (["octo__shop-12"], [], 1.0)
+    assert "resolved 0 of 1 judged" in run("bench", "report", tmp_path / "empty").out
+    run("bench", "report", tmp_path / "gold", "--format", "html", "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith("<!doctype html>") and "octo__shop-12" in page and "http" not in page
+    assert run("bench", "report", tmp_path).exit_code == 2
