@@ -14,6 +14,7 @@ import click
 from backstory import __version__, options
 from backstory.command_bench import bench
 from backstory.command_fix import fix, replay, resume
+from backstory.command_graph import graph
 from backstory.command_look import index, locate
 from backstory.command_origin import fixes, origin
 from backstory.command_past import why
@@ -41,7 +42,7 @@ def commands() -> None:
 
 
 for command in (
-    *(fix, locate, why, origin, fixes, index, show, runs, resume, replay, apply, undo),
+    *(fix, locate, why, origin, fixes, index, graph, show, runs, resume, replay, apply, undo),
     *(cache, doctor, config, bench, scripted, action),
 ):
     commands.add_command(command)

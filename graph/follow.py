@@ -48,8 +48,9 @@ SAME_LINE = 0.5
 MOVE_FILES = 100
 # Versions read before the place began, to see whether it was there once and taken out.
 REMOVALS_LOOKED_FOR = 40
-# A moved stretch of lines must be at least this long to be told from boilerplate.
+# A moved stretch of lines must be at least this long to be told from boilerplate; a shorter one is looked for with as much of what stands around it.
 MOVED_CHARS = 60
+CONTEXT_CHARS = 200
 
 _FILE_STEPS: Mapping[Status, StepKind] = {"added": "added", "deleted": "removed", "renamed": "moved"}
 
@@ -78,7 +79,7 @@ class Step(NamedTuple):
 WHITE_SPACE = "only white space differs"
 HISTORY_KIND = "history"
 NEWLINE = b"\n"
-FOLLOW_VERSION = "2"
+FOLLOW_VERSION = "3"
 """Raise it whenever the same past would be told otherwise: what is kept is told anew then."""
 
 
@@ -317,16 +318,28 @@ class _Walk:
         return self.at[blob]
 
     def _by_text(self, blob: Oid) -> Place | None:
-        """Return the place where a version holds, exactly once, the lines of the last one known."""
-        if self.last is None or len(self.last[1].body) < MOVED_CHARS:
+        """Return the place where a version holds, exactly once, the lines of the last one known, with those around them that tell short ones from others."""
+        if self.last is None:
             return None
-        body = self.last[1].body
+        known, place = self.last
+        body, before = place.body, 0
+        if len(body) < MOVED_CHARS:
+            lines = self._lines(known)
+            first, last = place.span.first, place.span.last
+            while len(body) < CONTEXT_CHARS and (first > 1 or last < len(lines)):
+                first, last = max(1, first - 1), min(len(lines), last + 1)
+                body = b"\n".join(lines[first - 1 : last])
+            before = place.span.first - first
+        if len(body) < MOVED_CHARS:
+            return None
         whole = self._text(blob)
         at = whole.find(body)
-        if at < 0 or (at and whole[at - 1 : at] != b"\n") or whole.find(body, at + 1) >= 0:
+        if at < 0 or (at and whole[at - 1 : at] != b"\n") or whole[at + len(body) : at + len(body) + 1] not in (b"\n", b""):
             return None
-        first = whole.count(b"\n", 0, at) + 1
-        return Place(Span(first, first + body.count(b"\n")), self.last[1].name, body)
+        if whole.find(body, at + 1) >= 0:
+            return None
+        first = whole.count(b"\n", 0, at) + 1 + before
+        return Place(Span(first, first + place.span.last - place.span.first), place.name, place.body)
 
     def _defined(self, blob: Oid, path: RepoPath) -> Place | None:
         """Return the definition of a version that bears the newest of the place's names."""

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
 CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
 CO_CHANGE_STEPS = 10  # of a place's commits, whose files must be compared with today's; older ones weigh little by then
+SEED_STEPS, SEED_FILES = 30, 5  # of a symbol a subgraph starts at: commits it is followed back through, files that change with its own
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
 FIXES_LOOKED_AT = 12  # of the fixes after a commit, to see whether they mend it; each costs a blame the first time
 SECONDS_A_DAY = 86_400.0
@@ -524,21 +525,41 @@ class RepoGraph:
         """Return the edges of these kinds that begin or end at a node (as in `subgraph`), in a fixed order; an unknown node has none."""
         return self._edges_at(node, kinds)
 
+    def past_edges(self, symbol: SymbolId, kinds: Sequence[EdgeKind], *, newest: int, files: int) -> Sequence[Edge]:
+        """Return the edges of a symbol into the past: the commits that touched it, the symbols and files that change with it; newest and heaviest first.
+
+        newest: of its commits, how far back it is followed. files: of those that change with its own file. Followed now, so not among `edges_at`.
+        Raises KeyError when there is no such symbol.
+        """
+        found: list[Edge] = []
+        if "touched" not in kinds and "co_changed" not in kinds:
+            return found
+        past = self.history(symbol, newest=newest)
+        if "touched" in kinds:
+            steps = past.steps[:newest]  # more of them may be kept, by chance
+            found += [Edge("touched", step.commit, symbol, evidence=step.evidence) for step in steps]
+        if "co_changed" in kinds:
+            found += self.symbols_moving_with(past)
+            found += [replace(edge, src=symbol) for edge in self.co_changed(past.path, files)]
+        return found
+
     def subgraph(self, seeds: Sequence[str], kinds: Sequence[EdgeKind], depth: int, limit: int) -> "networkx.MultiDiGraph[str]":
         """Return the part of the graph within `depth` edges of the seeds (commit ids, paths, symbol ids, `#123`), over edges of these kinds.
 
         Edges are walked both ways and keep their direction; each carries its kind as key, and `weight` and `evidence`. Nearest first, and not
-        over `limit` nodes.
+        over `limit` nodes. The past of a symbol is followed where the symbol is a seed (`past_edges`).
         """
         import networkx  # here: it takes a tenth of a second to load
 
         found: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
         found.add_nodes_from(dict.fromkeys(seeds[:limit]))
         edge_now = list(found.nodes)
-        for _ in range(depth):
+        for step in range(depth):
             reached: list[str] = []
             for node in edge_now:
-                for edge in self._edges_at(node, kinds):
+                symbol = self.code.symbol(SymbolId(node)) if step == 0 else None
+                past = () if symbol is None else self.past_edges(symbol.id, kinds, newest=SEED_STEPS, files=SEED_FILES)
+                for edge in (*self._edges_at(node, kinds), *past):
                     other = edge.dst if edge.src == node else edge.src
                     if other not in found:
                         if len(found) >= limit:

@@ -7,7 +7,6 @@ how many more it has. A link that is not certain says how sure it is.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal, get_args
 
 from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, SymbolId
@@ -152,13 +151,7 @@ def _edges_at(view: View, node: str, kinds: Sequence[EdgeKind], *, is_start: boo
     symbol = view.graph.code.symbol(SymbolId(node))
     if symbol is None or not is_start:
         return
-    past = view.graph.history(symbol.id, newest=STEPS) if "touched" in kinds or "co_changed" in kinds else None
-    if past is not None and "touched" in kinds:
-        steps = past.steps[:STEPS]  # more of them may be kept, by chance
-        yield from (Edge("touched", step.commit, node, evidence=step.evidence) for step in steps)
-    if past is not None and "co_changed" in kinds:
-        yield from view.graph.symbols_moving_with(past)
-        yield from (replace(edge, src=node) for edge in view.graph.co_changed(symbol.path, FILES))
+    yield from view.graph.past_edges(symbol.id, kinds, newest=STEPS, files=FILES)
 
 
 def _without_implied(edges: list[tuple[int, Edge, str]]) -> list[tuple[int, Edge, str]]:

@@ -61,6 +61,21 @@ def test_index_says_it_to_a_person(cli, repo):
     assert again.err == "" and "nothing to do" in again.out
 
 
+def test_a_part_of_the_graph_is_written_for_other_programs(cli, repo):
+    """What is named is where the walk starts, in any of the forms; a kind that is none, or a name that is nothing, is one line."""
+    found = json.loads(cli("graph", "parse_date", "--repo", repo.root, "--kind", "tests", "--kind", "touched").out)
+    assert next(node["id"] for node in found["nodes"]) == "src/dates.py:parse_date"
+    assert {(edge["kind"], edge["source"]) for edge in found["edges"]} >= {
+        ("tests", "tests/test_dates.py:test_parse"),
+        ("touched", repo.head),
+    }
+    assert cli("graph", "--export", "graphml", "--repo", repo.root).out.startswith("<graphml")
+    assert cli("graph", "src/dates.py:1", repo.head[:9], "--export", "dot", "--repo", repo.root).out.startswith("digraph backstory {\n")
+    for arguments in (["--kind", "loves"], ["nothing_like_it"]):
+        ended = cli("graph", *arguments, "--repo", repo.root)
+        assert ended.exit_code == 2 and ended.out == "" and arguments[-1] in ended.error
+
+
 def test_locate_finds_the_place_and_says_why(cli, repo, tmp_path):
     """The file and the function that the issue is about come first, each with reasons, in the documented shape."""
     (tmp_path / "issue.md").write_text(ISSUE)
