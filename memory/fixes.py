@@ -21,6 +21,7 @@ from backstory.graph.selection import place_of
 from backstory.graph.types import Evidence, Oid
 from backstory.graph.words import count_words, tokens
 from backstory.memory.bm25 import CountedBM25, query_words
+from backstory.memory.recall import past_of
 
 READ = 200  # commits whose changed lines are read, the likeliest by their messages; 0.5 CPU seconds in a large repository
 LINE_BYTES = 200  # of a changed line that are looked at; what is longer is generated
@@ -55,33 +56,35 @@ def names_in(text: str) -> frozenset[str]:
 
 def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     """Return the `limit` ancestors that most look like the fix of what `text` describes, best first, newest first on a tie; merges are left out."""
-    messages = [message for message in graph.messages() if len(graph.parents(message.oid)) < 2]
-    query = query_words(text)
-    named = names_in(text)
-    said = _scores([message_words(message.subject, message.body) for message in messages], query)
-    names = [named & names_in(f"{message.subject}\n{message.body}") for message in messages]
-    scores = np.array(
-        [
-            score * (SAYS_FIX if says_fix(message.subject, message.body) else 1.0) + (NAMED if found else 0.0)
-            for score, message, found in zip(said, messages, names, strict=True)
-        ]
-    )
-    likeliest = [number for number in (-scores).argsort(kind="stable")[:READ].tolist() if scores[number] > 0]
-    changed = _changed_words(graph, [messages[number].oid for number in likeliest])
-    lines = _scores([changed.get(messages[number].oid, {}) for number in likeliest], query)
+    messages = graph.messages()
+    query, asked = query_words(text), names_in(text)
+    said = _shares(past_of(graph).messages(sorted(query)).scores(query))
+    named = {place: both for place, message in enumerate(messages) if (both := asked & names_in(f"{message.subject}\n{message.body}"))}
+    scores = {place: float(said[place]) + (NAMED if place in named else 0.0) for place in {*np.flatnonzero(said).tolist(), *named}}
+    likeliest = [
+        place for place in sorted(scores, key=lambda place: (-scores[place], place)) if len(graph.parents(messages[place].oid)) < 2
+    ]
+    likeliest = likeliest[:READ]
+    changed = _changed_words(graph, [messages[place].oid for place in likeliest])
+    documents = [changed.get(messages[place].oid, {}) for place in likeliest]
+    lines = _shares(CountedBM25(documents, query).scores()) if documents else said
     found = [
-        _likely(graph, messages[number], scores[number], lines[place], names[number], query, changed.get(messages[number].oid, {}))
-        for place, number in enumerate(likeliest)
+        _likely(
+            graph,
+            messages[place],
+            scores[place] + LINES_SHARE * float(lines[number]),
+            named.get(place, frozenset()),
+            query,
+            documents[number],
+        )
+        for number, place in enumerate(likeliest)
     ]
     return sorted(found, key=lambda fix: -fix.score)[:limit]
 
 
-def _scores(documents: Sequence[Mapping[str, int]], query: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return BM25 scores as shares of the best one."""
-    if not documents:
-        return np.zeros(0)
-    scores = CountedBM25(documents, query).scores()
-    return scores / max(float(scores.max()), 1e-9)
+def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return scores as shares of the best one."""
+    return scores / (scores.max(initial=0.0) or 1.0)
 
 
 def _changed_words(graph: RepoGraph, commits: Sequence[Oid]) -> dict[Oid, dict[str, int]]:
@@ -95,16 +98,11 @@ def _changed_words(graph: RepoGraph, commits: Sequence[Oid]) -> dict[Oid, dict[s
 
 
 def _likely(
-    graph: RepoGraph,
-    message: Message,
-    said: float,
-    lines: float,
-    names: frozenset[str],
-    query: Mapping[str, float],
-    changed: Mapping[str, int],
+    graph: RepoGraph, message: Message, score: float, names: frozenset[str], query: Mapping[str, float], changed: Mapping[str, int]
 ) -> LikelyFix:
     kinds = {place_of(change.path, is_test=is_test(change.path)) for change in graph.commit(message.oid).changes}
-    score = (said + LINES_SHARE * lines) * (1.0 if "code" in kinds else NO_CODE)
+    is_fix = says_fix(message.subject, message.body)
+    score *= (SAYS_FIX if is_fix else 1.0) * (1.0 if "code" in kinds else NO_CODE)
     why = [Evidence("mentions", name, f"names {name}") for name in sorted(names)]
     words = _shared(message_words(message.subject, message.body), query)
     if words:
@@ -112,7 +110,7 @@ def _likely(
     words = _shared(changed, query)
     if words:
         why.append(Evidence("words", ", ".join(words), f"it changed lines with {', '.join(words)}"))
-    if says_fix(message.subject, message.body):
+    if is_fix:
         why.append(Evidence("fix", message.oid, "says that it mends a fault"))
     return LikelyFix(message.oid, score, tuple(why))
 
