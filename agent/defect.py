@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from backstory.errors import UserError
 from backstory.graph.hunks import new_lines, old_lines
@@ -16,6 +17,7 @@ from backstory.graph.introduced import mended, removed_lines, telling
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Change, Hunk, Oid, RepoPath, Span
 
+CONTEXT = 3  # lines shown around a hunk, as in a diff
 FILES = 20  # of one fix that are looked into, largest changes first; a fix of more is several
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{2,}")
@@ -115,6 +117,26 @@ def defect_of_lines(graph: RepoGraph, path: RepoPath, span: Span) -> Defect:
     lines = graph.text(path).split(b"\n")
     hunk = Hunk(span.first, span.last - span.first + 1, span.first - 1, 0)
     return Defect(graph.at, (Piece(path, graph.files()[path], lines, (hunk,), ()),))
+
+
+def defect_text(defect: Defect) -> str:
+    """Return a defect as a diff reads: for each file its hunks with three lines around, what is taken out and what is put in."""
+    rows: list[str] = []
+    for piece in defect.pieces:
+        rows.append(f"--- {piece.path}")
+        added = iter(piece.added)
+        for hunk in piece.hunks:
+            span = old_lines(hunk)
+            rows.append(f"@@ line {span.first} @@")
+            rows += [f" {_decoded(line)}" for line in piece.lines[max(0, span.first - 1 - CONTEXT) : span.first - 1]]
+            rows += [f"-{_decoded(line)}" for line in piece.lines[span.first - 1 : span.last]]
+            rows += [f"+{_decoded(line)}" for line in islice(added, hunk.new_count)]
+            rows += [f" {_decoded(line)}" for line in piece.lines[span.last : span.last + CONTEXT]]
+    return "\n".join(rows)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "replace")
 
 
 def _nothing_mended(changes: Sequence[Change]) -> str:

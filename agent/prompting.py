@@ -8,6 +8,8 @@ Nothing here looks at a clock, an id or chance. All after the system text is one
 from collections.abc import Sequence
 
 from backstory.agent.card import repository_card
+from backstory.agent.defect import Defect, defect_text
+from backstory.agent.inducers import Inducer
 from backstory.agent.messages import Message
 from backstory.agent.question import Question
 from backstory.agent.quote import quoted
@@ -21,11 +23,12 @@ from backstory.tools.targets import short
 from backstory.tools.verdict import Verdict
 from backstory.tools.visible import one_line
 
-PROMPTS = ("system", "case", "localizer", "resolver", "recap")
+PROMPTS = ("system", "case", "localizer", "resolver", "recap", "reader", "origin")
 
 # About 3,000 tokens of issue: longer ones repeat themselves in logs, of which head and tail are kept.
 ISSUE_CHARS = 12_000
 OUTPUT_CHARS = 4_000
+FIX_CHARS = 12_000  # of what a fix changes; one of more mends several things
 DIFF_CHARS = 3_000  # what HAFixAgent found a diff of the blamed commit worth
 CANDIDATES = 12
 REASONS = 2
@@ -87,6 +90,26 @@ def resolver_text(places: Sequence[Location], diagnosis: str, similar: Sequence[
         replies=str(replies),
         proof=proof,
     ).text
+
+
+def reader() -> Message:
+    """Return the system text of who reads the past and changes nothing."""
+    return Message("system", render("reader").text)
+
+
+def origin_text(graph: RepoGraph, defect: Defect, shortlist: Sequence[Inducer], *, reads: int, replies: int) -> str:
+    """Return what is asked of who looks for the commit that introduced a defect."""
+    shown = "\n\n".join(
+        filter(None, (quoted("message", defect.said, limit=OUTPUT_CHARS), quoted("diff", defect_text(defect), limit=FIX_CHARS)))
+    )
+    return render(
+        "origin", fix=shown, candidates="\n".join(_candidate(graph, one) for one in shortlist), reads=str(reads), replies=str(replies)
+    ).text
+
+
+def _candidate(graph: RepoGraph, inducer: Inducer) -> str:
+    message = graph.message(inducer.commit)
+    return f"- {short(inducer.commit)} {message.when.date()} {one_line(message.subject, limit=100)} — {_reasons(inducer.why)}"
 
 
 def places_text(places: Sequence[Location]) -> str:

@@ -17,6 +17,10 @@ from backstory.face import Face
 
 if TYPE_CHECKING:
     from backstory.agent.defect import Defect
+    from backstory.agent.inducers import Inducer
+    from backstory.agent.runs import ModelSettings
+    from backstory.agent.trace import Json
+    from backstory.config import Value
     from backstory.graph.repograph import RepoGraph
     from backstory.graph.types import Oid
     from backstory.subject import Subject
@@ -40,6 +44,7 @@ SHOWN = 10  # candidates; nine in ten true ones are among them (docs/log.md)
 @click.option("--at", metavar="REV", help="Commit to look from.  [default: HEAD]")
 @click.option("--redact", is_flag=True, help="Do without what the fix's message says of the culprit.")
 @click.option("--limit", type=click.IntRange(min=0), default=SHOWN, show_default=True, help="Candidates to show; 0 shows all.")
+@options.model
 @click.option("--check-timeout", type=click.FLOAT, metavar="SECONDS", help="Seconds one check may take.")
 @click.option("--sandbox", type=click.Choice(["auto", "bwrap", "none"]), help="Where the check runs.  [default: auto]")
 @options.as_json
@@ -54,6 +59,9 @@ def origin(
     at: str | None,
     redact: bool,
     limit: int,
+    model: str | None,
+    api_base: str | None,
+    no_model: bool,
     check_timeout: float | None,
     sandbox: str | None,
     as_json: bool,
@@ -62,19 +70,23 @@ def origin(
 
     FIX is a commit with one parent. Candidates are who wrote the lines it takes out and those beside them, what changed the same functions and files,
     and what changed the files that change with these; they are ranked with reasons. A check is run on past trees until the commit that broke it is
-    found.
+    found. A model, where there is one, reads the changes of the likeliest and says which it was.
     """
     _refuse_all_but_one(fix, lines, check)
     if check is not None:
         return _search(face, check, repo, at, as_json=as_json, flags={"check": check, "check_timeout": check_timeout, "sandbox": sandbox})
     from backstory.agent.inducers import rank_inducers
+    from backstory.endpoint import model_settings
     from backstory.harness.origins import origin_json, origin_lines
 
     started = time.monotonic()
-    with _opened(face, repo, at, fix) as (subject, graph, oid):
+    with _opened(face, repo, at, fix, flags={"model": model, "api_base": api_base}) as (subject, graph, oid):
         defect = _defect(graph, subject, repo, oid, lines, redact=redact)
         pinned = graph.pinned(defect.base)
-        ranked = rank_inducers(pinned, defect)
+        ranked, agent = rank_inducers(pinned, defect), None
+        settings = model_settings(subject.config.model, no_model=no_model)
+        if settings is not None:
+            ranked, agent = _read(face, subject, pinned, defect, ranked, settings)
         shown = limit or len(ranked)
         if as_json:
             face.give(
@@ -86,10 +98,13 @@ def origin(
                     "redacted": redact,
                     "candidates": origin_json(pinned, ranked, shown),
                     "count": len(ranked),
+                    **({} if agent is None else {"agent": agent}),
                     "seconds": round(time.monotonic() - started, 3),
                 }
             )
         else:
+            if agent is not None and agent["reason"]:
+                face.say(f"{agent['reason']}\n")
             face.say_lines(origin_lines(pinned, ranked, shown))
     return 0
 
@@ -139,7 +154,9 @@ def _refuse_all_but_one(fix: str | None, lines: str | None, check: str | None) -
 
 
 @contextmanager
-def _opened(face: Face, repo: Path, at: str | None, fix: str | None) -> "Iterator[tuple[Subject, RepoGraph, Oid | None]]":
+def _opened(
+    face: Face, repo: Path, at: str | None, fix: str | None, *, flags: "dict[str, Value]"
+) -> "Iterator[tuple[Subject, RepoGraph, Oid | None]]":
     """Yield what to look from, its graph, and the fix. A fix that HEAD does not reach is looked at from itself."""
     from backstory.errors import UserError
     from backstory.graph.source import open_source, resolve
@@ -147,13 +164,13 @@ def _opened(face: Face, repo: Path, at: str | None, fix: str | None) -> "Iterato
 
     source = open_source(repo)
     oid = None if fix is None else resolve(source, fix)
-    subject = open_subject(face, repo, at or (oid if source.head is None else None))
+    subject = open_subject(face, repo, at or (oid if source.head is None else None), flags=flags)
     with ExitStack() as stack:
         graph = stack.enter_context(open_graph(face, subject, code=False))
         if oid is not None and oid not in graph:
             if at is not None:
                 raise UserError(f"{fix!r} is no ancestor of {at!r}, so it cannot be seen from there; leave out --at")
-            subject = open_subject(face, repo, oid)
+            subject = open_subject(face, repo, oid, flags=flags)
             graph = stack.enter_context(open_graph(face, subject, code=False))
         yield subject, graph, oid
 
@@ -171,7 +188,35 @@ def _defect(graph: "RepoGraph", subject: "Subject", repo: Path, fix: "Oid | None
     return defect_of_lines(graph, path, span)  # type: ignore[arg-type]  # only lines of a file have a span
 
 
-def _search(face: Face, check: str, repo: Path, at: str | None, *, as_json: bool, flags: dict[str, str | float | None]) -> int:
+def _read(
+    face: Face, subject: "Subject", graph: "RepoGraph", defect: "Defect", ranked: "list[Inducer]", settings: "ModelSettings"
+) -> "tuple[list[Inducer], dict[str, Json]]":
+    """Return the ranking as a model leaves it, and what is told of its work. Raises ModelError when it cannot be asked."""
+    from backstory.agent.budget import Budget
+    from backstory.agent.reading import read_inducers
+    from backstory.endpoint import open_model
+    from backstory.errors import ModelError
+
+    limits = subject.config.limits
+    budget = Budget(limits.budget_seconds, limits.budget_steps, limits.budget_tokens)
+    asked = settings.asking(open_model(settings, subject.config.model, face.environ))
+    with face.screen() as screen:
+        screen.report("ask the model", 0, None)
+        reading, purse = read_inducers(graph, defect, ranked, asked, budget)
+    if reading.ended.why == "model":
+        raise ModelError(reading.ended.note)
+    usage = purse.usage
+    return list(reading.ranked), {
+        "model": settings.name,
+        "ended": reading.ended.why,
+        "note": reading.ended.note,
+        "reason": reading.reason,
+        "replies": reading.ended.replies,
+        "tokens": {"input": usage.input_tokens, "cached": usage.cached_tokens, "output": usage.output_tokens},
+    }
+
+
+def _search(face: Face, check: str, repo: Path, at: str | None, *, as_json: bool, flags: "dict[str, Value]") -> int:
     """Run the check on past trees until the commit that broke it is found; recorded as any run is."""
     from backstory.agent.runs import fix as solve_and_record
     from backstory.issue import IssueText

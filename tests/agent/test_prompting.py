@@ -12,7 +12,7 @@ from graphs import graph_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstory.agent.prompting import PROMPTS, case_text, localizer_text, prompt_versions, resolver_text, system
+from backstory.agent.prompting import PROMPTS, case_text, localizer_text, prompt_versions, reader, resolver_text, system
 from backstory.agent.quote import quoted
 from backstory.agent.types import Blamed, Issue
 from backstory.graph.types import Evidence, Location, Span
@@ -45,6 +45,10 @@ def samples():
         "localizer": localizer_text(PLACES, replies=20),
         "resolver": resolver_text(PLACES, "take() forgets what is reserved", SIMILAR, has_check=True, replies=60),
         "resolver-without-check": resolver_text((), "", (), has_check=False, replies=60),
+        "reader": reader().text,
+        "origin": render(
+            "origin", fix=quoted("diff", "-x = 1", limit=99), candidates="- 0123456789ab 2024-01-01 Set x", reads="6", replies="12"
+        ).text,
         "recap": render("recap", places="a.py:f", changes="nothing", verdict="failed: 1 failed", plan="the plan is empty").text,
     }
 
