@@ -156,18 +156,26 @@ class _Recorded:
 
 
 def fix(
-    request: FixRequest, *, report: Report, on_event: OnEvent = None, pip: PipSettings | None = None, open_model: OpenModel = None
+    request: FixRequest,
+    *,
+    report: Report,
+    on_event: OnEvent = None,
+    pip: PipSettings | None = None,
+    open_model: OpenModel = None,
+    carried: Mapping[RepoPath, bytes] | None = None,
 ) -> Outcome:
     """Solve an issue, recording the run; see `Outcome`. Raises the `UserError` family for what the user has to mend.
 
     pip: how --prepare reaches packages. open_model: makes the model of `request.model`. Both may hold keys, so they are never recorded.
+    carried: files of the check that the base has not, beside those of the checkout.
     """
     source = open_source(request.repo)
     base = resolve(source, "HEAD" if request.base is None else request.base)
     open_sandbox(request.sandbox)  # refuse before any work is done
-    carried, notes = _carry(request, source)
+    uncommitted_files, notes = _carry(request, source)
+    given = {str(path): base64.b64encode(content).decode() for path, content in (carried or {}).items()}
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    start = _Start(request, base, carried, notes)
+    start = _Start(request, base, {**uncommitted_files, **given}, notes)
     with RecordedTrace(events_path(request.state_dir, run_id), run_id, on_event=on_event) as trace:
         trace.note("started", **to_json(start))
         return _go(run_id, start, trace, report=report, pip=pip, seconds_before=0.0, remember=True, open_model=open_model)

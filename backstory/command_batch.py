@@ -81,6 +81,7 @@ def _judging(command: F) -> F:
 @click.option("--check-timeout", type=click.FLOAT, metavar="SECONDS", help="Seconds one check of a run may take.")
 @click.option("--batch-seconds", type=click.FLOAT, metavar="N", help="Begin no further instance after so many seconds.")
 @click.option("--batch-tokens", type=click.INT, metavar="N", help="Begin no further instance after so many tokens.")
+@click.option("--with-check", is_flag=True, help="Give each run one failing test of its instance as the check; all of them judge it.")
 @click.option("--no-score", is_flag=True, help="Make predictions only.")
 @options.as_json
 @options.talk
@@ -93,6 +94,7 @@ def run(
     replay: Path | None,
     no_model: bool,
     no_score: bool,
+    with_check: bool,
     batch_seconds: float | None,
     batch_tokens: int | None,
     as_json: bool,
@@ -131,6 +133,8 @@ def run(
         judge=not no_score,
         validate=not given["no_validate"],
         strict=given["strict"],
+        with_check=with_check,
+        languages=config.project.languages,
     )
 
     def open_model(wanted: "ModelSettings", instance: "Instance") -> Any:

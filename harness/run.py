@@ -47,6 +47,7 @@ from backstory.harness.listening import Listening, Played, read_heard
 from backstory.harness.native import Native, NotHere, Ready
 from backstory.harness.predictions import Prediction
 from backstory.harness.recipes import Recipe, recipe_for
+from backstory.harness.trees import first_check
 from backstory.tools.cover import build_cover
 
 RowStatus = Literal["resolved", "failed", "empty", "not_applied", "timed_out", "leaked", "broken", "not_here"]
@@ -111,7 +112,8 @@ class Row:
 class Batch:
     """What a batch is asked. The fields but `workers` and the budgets of the whole must be the same when it goes on.
 
-    data: digest of the instances. judge: whether patches are judged. validate: whether environments are validated first.
+    data: digest of the instances. judge: whether patches are judged. validate: whether environments are validated first. with_check: whether a run is given
+    the first failing test of its instance as the check; the others judge it. languages: whose files runs look at.
     """
 
     name: str
@@ -124,6 +126,8 @@ class Batch:
     judge: bool = True
     validate: bool = True
     strict: bool = False
+    with_check: bool = False
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -361,6 +365,8 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
     if begun:
         return resume(begun[-1], state_dir=home, report=silent, open_model=open_model)
+    by_name = ready.recipe.log == "sympy"
+    check = first_check(ready.mirror, instance, ready.recipe.test, by_name=by_name) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
     request = FixRequest(
         issue_id=instance.id,
@@ -368,14 +374,14 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         issue_text=body.strip(),
         repo=ready.source.path,
         base=instance.base,
-        check=None,
+        check=check.command if check is not None else None,
         attempts=batch.attempts,
         budget=batch.budget,
         sandbox="auto",
         prepare=False,
         check_timeout_s=batch.check_timeout_s,
         exclude=(),
-        languages=(),
+        languages=batch.languages,
         cache_dir=bench.cache_dir,
         state_dir=home,
         active_environment=None,
@@ -383,7 +389,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         model=batch.model,
         prepared=ready.prepared.folder,
     )
-    return fix(request, report=silent, open_model=open_model)
+    return fix(request, report=silent, open_model=open_model, carried=check.files if check is not None else None)
 
 
 def _texts(bench: Bench, instance: Instance, run: str) -> list[Heard]:

@@ -6,8 +6,9 @@ tree: other tests and what steers their runs (`conftest.py`, `pytest.ini`, ...) 
 """
 
 import re
+import shlex
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,6 +77,35 @@ def judged_trees(mirror: Mirror, instance: Instance, patch: str, *, runner: Coll
     return Trees(
         changed_tree(repository, ours, placed), changed_tree(repository, applied.oid, placed), applied.oid, tuple(dict.fromkeys(tests))
     )
+
+
+@dataclass(frozen=True)
+class GivenCheck:
+    """A check that shows the fault: one failing test of the instance. files: those of its test patch, with their contents."""
+
+    command: str
+    files: Mapping[RepoPath, bytes]
+
+
+def first_check(mirror: Mirror, instance: Instance, test_command: str, *, by_name: bool) -> GivenCheck:
+    """Return the first FAIL_TO_PASS test as a check, a parametrised one with all its parameters.
+
+    by_name: whether the runner takes `FILE -k NAME` (sympy's) and not `FILE::NAME`. Raises UserError where no file of the test patch has the test.
+    """
+    base = Oid(instance.base)
+    repository = objects(mirror.path)
+    with_tests = apply_patch(mirror, base, instance.test_patch)
+    if not isinstance(with_tests, Tree):
+        raise UserError(f"the test patch of {instance.id} does not apply to its base: {with_tests}")
+    changed = differing(repository, tree_of(repository, base), with_tests.oid)
+    files = {path: content for path in changed if (content := mirror.blob_at(with_tests.oid, path)) is not None}
+    test = instance.fail_to_pass[0].partition("[")[0]
+    path, _, name = test.partition("::") if "::" in test else ("", "", test)
+    holder = path or next((path for path, content in files.items() if re.search(rb"^\s*def %s\b" % name.encode(), content, re.M)), "")
+    if not holder:
+        raise UserError(f"no file of the test patch of {instance.id} has the test {test!r}")
+    words = (holder, "-k", name) if by_name else (f"{holder}::{name}",)
+    return GivenCheck(f"{test_command} {' '.join(map(shlex.quote, words))}", files)
 
 
 @dataclass(frozen=True)

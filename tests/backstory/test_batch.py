@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from backstory.agent.script import call
 from command import CommandLine
 from shop import CODE, FIXED, SITE, TESTS, Shop
+from talking import model_that, roles
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -179,3 +181,50 @@ def test_the_report_tells_two_batches_apart(run, shop, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!doctype html>") and "octo__shop-12" in page and "http" not in page
     assert run("bench", "report", tmp_path).exit_code == 2
+
+
+# What a model says that mends the shop, as it goes about it.
+FOUND = call("found", places=["shop.py:price — a missing cost"], diagnosis="a cost that is not said raises")
+SOLVED = (
+    call("read", target="shop.py:price"),
+    call("edit", path="shop.py", old="item['cost']", new="item.get('cost', 0)"),
+    call("submit", summary="A missing cost is 0."),
+    call("submit", summary="A missing cost is 0, and nothing else was changed."),
+)
+
+
+def asked(run, shop, model, out, *more):
+    return run("bench", "run", *shop.where, "--model", model.name, "--api-base", model.api_base, "--out", out, "--json", *more)
+
+
+def test_a_model_is_run_audited_and_judged_and_can_be_said_again(run, shop, tmp_path):
+    """The patch of a scripted model resolves; its words, tokens and trace are kept; a replay needs no server and gives the same patch."""
+    with model_that(roles([FOUND], SOLVED)) as (model, _, exchanges):
+        row = rows(asked(run, shop, model, tmp_path / "asked"))["octo__shop-12"]
+        assert exchanges
+    assert (row["status"], row["official"], row["changed"]["files"]) == ("resolved", True, ["shop.py"])
+    assert row["spent"]["replies"] >= 4 and row["spent"]["usage"]["input_tokens"] > 0
+    assert (row["audit"]["leaks"], row["audit"]["warnings"]) == ([], []) and row["audit"]["texts"] > 4
+    again = rows(run("bench", "run", *shop.where, "--replay", tmp_path / "asked", "--out", tmp_path / "again", "--json"))["octo__shop-12"]
+    assert again["status"] == "resolved" and again["spent"]["replies"] >= 4
+    assert (tmp_path / "again" / "predictions.jsonl").read_text().split('"model_patch"')[1] == (
+        tmp_path / "asked" / "predictions.jsonl"
+    ).read_text().split('"model_patch"')[1]
+
+
+def test_a_run_that_is_shown_the_future_counts_for_nothing(run, shop, tmp_path):
+    """A later commit's id before the model fails the run closed, however good its patch."""
+    shop.write(shop.row(problem_statement=f"price fails\n\nIt is mended in {shop.fix[:10]}."))
+    with model_that(roles([FOUND], SOLVED)) as (model, _, _):
+        row = rows(asked(run, shop, model, tmp_path))["octo__shop-12"]
+    shop.write(shop.row())
+    assert (row["status"], row["grade"]) == ("leaked", None)
+    assert row["reason"].startswith(f"later commit '{shop.fix[:10]}' in a ")
+
+
+def test_a_run_may_be_given_one_failing_test(run, shop, tmp_path):
+    """With the test as its check a run proves its patch, and all tests of the instance judge it."""
+    with model_that(roles([FOUND], SOLVED)) as (model, _, _):
+        row = rows(asked(run, shop, model, tmp_path, "--with-check"))["octo__shop-12"]
+    assert (row["status"], row["spent"]["ended"]) == ("resolved", "verified")
+    assert "test_price_of_nothing" in row["spent"]["verified_by"]
