@@ -6,7 +6,7 @@ on the same files. It is printed with every verdict, because "nothing else broke
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from backstory.agent.judge import Judge
@@ -21,6 +21,8 @@ from backstory.tools.unified import PatchHunk, parse_patch
 SCOPE_FILES = 20
 # Files run before the others: what a bad repair breaks is mostly here.
 FIRST_FILES = 3
+# Seconds that the others may take; files that do not come to their end by then, at the base, are no part of the scope.
+LATER_S = 120.0
 # Commits on the changed files whose tests are taken in, newest first.
 RECENT_COMMITS = 30
 
@@ -115,8 +117,10 @@ class Scope:
         if not files:
             return ScopeVerdict((), (), 0, "")
         judged: list[ScopeVerdict] = []
-        for group in [*_by_folder(files[:FIRST_FILES]), *_by_folder(files[FIRST_FILES:])]:
-            verdict = self._of_folder(tree, group, clean=clean)
+        first = [(group, self._timeout_s) for group in _by_folder(files[:FIRST_FILES])]
+        later = [(group, min(LATER_S, self._timeout_s)) for group in _by_folder(files[FIRST_FILES:])]
+        for group, timeout_s in [*first, *later]:
+            verdict = self._of_folder(tree, group, timeout_s, clean=clean)
             judged += [verdict] if verdict is not None else []
             if judged and judged[-1].broke:
                 break
@@ -129,18 +133,22 @@ class Scope:
             reason=next((verdict.reason for verdict in judged if verdict.reason), ""),
         )
 
-    def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], *, clean: bool) -> ScopeVerdict | None:
+    def _of_folder(self, tree: Oid, files: tuple[RepoPath, ...], timeout_s: float, *, clean: bool) -> ScopeVerdict | None:
         """Return the verdict on files that run together, None when nothing that can run them gives a result at the base.
 
         The check's own files fail at the base as a matter of course: where none of their tests passes there, they hold nothing and do not count.
+        Where the time is over at the base before all have run, the files that came to their end are judged.
         """
-        for command in commands_for_files(files, like=self._like):
-            check = Check(command, self._timeout_s, files)
+        for place, command in enumerate(commands_for_files(files, like=self._like)):
+            check = Check(command, timeout_s, files)
             if command not in self._at_base:
                 self._at_base[command] = self._judge.verdict(self._judge.base, check, role="scope")
             before = self._at_base[command]
             if before.status == "not_run":
                 return ScopeVerdict(files, (), 0, before.summary)
+            if before.status == "timed_out" and (ended := _ended(files, before)):
+                files, before = ended, _only(before, ended)
+                check = Check(commands_for_files(files, like=self._like)[place], timeout_s, files)
             if before.status == "passed" or "passed" in before.results.values():
                 after = self._judge.verdict(tree, check, role="scope", clean=clean)
                 return _compared(files, before, after)
@@ -149,17 +157,40 @@ class Scope:
         return None
 
 
+def _ended(files: tuple[RepoPath, ...], verdict: Verdict) -> tuple[RepoPath, ...]:
+    """Return the files that came to their end before the time was over: those with results, but for the last one."""
+    begun = [path for path in dict.fromkeys(test.partition("::")[0] for test in verdict.results) if path in files]
+    return tuple(RepoPath(path) for path in begun[:-1])
+
+
+def _only(verdict: Verdict, files: tuple[RepoPath, ...]) -> Verdict:
+    """Return a verdict with the results of some files alone."""
+    return replace(verdict, results={test: outcome for test, outcome in verdict.results.items() if test.partition("::")[0] in files})
+
+
 def _compared(files: tuple[RepoPath, ...], before: Verdict, after: Verdict) -> ScopeVerdict:
-    """Return what became of the tests that passed before; of the command as a whole where it tells of no single tests."""
+    """Return what became of the tests that passed before; of the command as a whole where it tells of no single tests.
+
+    A test without a result with the patch is broken, unless the time was over before its turn. Where it was over at the base too, the tests that ran in
+    both say what holds; where it was not, the patch made them slow, and that is no proof.
+    """
     if not after.results and after.status in ("timed_out", "not_run"):  # but a file that can no longer be imported has broken its tests
         return ScopeVerdict(files, (), 0, f"they give no result with the patch ({after.status}: {after.summary})")
     passed = {test for test, outcome in before.results.items() if outcome == "passed"}
     if not passed:
         as_a_whole = f"{len(files)} test files as a whole: {after.summary}"
         return ScopeVerdict(files, () if after.status == "passed" else (as_a_whole,), 0, "")
-    broke = tuple(sorted(test for test in passed if after.results.get(test) != "passed"))
-    ran = {test.partition("::")[0] for test in passed}
-    return ScopeVerdict(tuple(path for path in files if path in ran), broke, len(passed) - len(broke), "")
+    cut = after.status == "timed_out"
+    broke = tuple(sorted(test for test in passed if after.results.get(test, "passed" if cut else "") != "passed"))
+    held = sum(after.results.get(test) == "passed" for test in passed)
+    slow = cut and before.status != "timed_out"
+    ran = {test.partition("::")[0] for test in passed if not cut or test in after.results}
+    return ScopeVerdict(
+        tuple(path for path in files if path in ran),
+        broke,
+        held,
+        f"they do not end in time with the patch: {held} of {len(passed)} tests were held to" if slow else "",
+    )
 
 
 def _by_folder(files: tuple[RepoPath, ...]) -> list[tuple[RepoPath, ...]]:

@@ -142,3 +142,36 @@ def test_the_checks_own_files_may_hold_nothing(tmp_path):
         judge.add_overlay({path: graph.text(path)})
         verdict = Scope(judge, timeout_s=60).verdict(graph.at, (path,), clean=True)
         assert (verdict.holds, verdict.files, verdict.held) == (True, (), 0)
+
+
+@pytest.mark.slow
+def test_files_that_do_not_end_in_time_are_no_part_of_the_scope(tmp_path):
+    """Where the time is over at the base, the files that came to their end are held to, and only they; a fault in one of them is still found."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit(
+        "Open",
+        {
+            "shop.py": SHOP + "\n# closed on Sundays\n",
+            "tests/test_a.py": TEST.format("mean", "[1, 3]", 2),
+            "tests/test_b.py": "import time\n\n\ndef test_first():\n    pass\n\n\ndef test_endless():\n    time.sleep(600)\n",
+        },
+    )
+    files = (RepoPath("tests/test_a.py"), RepoPath("tests/test_b.py"))
+    with graph_of(repo.root, tmp_path) as graph, judge_of(graph, repo.root, tmp_path) as judge:
+        scope = Scope(judge, timeout_s=40)
+        good = scope.verdict(edited(graph, "len(prices)", "len(list(prices))"), files, clean=True)
+        assert (good.reason, good.broke, good.files, good.held) == ("", (), files[:1], 1)
+        assert scope.verdict(edited(graph, "len(prices)", "1"), files, clean=True).broke == ("tests/test_a.py::test_mean",)
+
+
+@pytest.mark.slow
+def test_a_patch_that_makes_tests_endless_is_not_proven(tmp_path):
+    """Tests that ended at the base and do not with the patch are not called broken, and are no proof either."""
+    repo = Repo(tmp_path / "repo")
+    slow = "from shop import mean, name\n\n\ndef test_name():\n    assert name() == 'shop'\n\n\ndef test_mean():\n    assert mean([1, 3]) == 2\n"
+    repo.commit("Open", {"shop.py": SHOP + "\n# closed on Sundays\n", "tests/test_a.py": slow})
+    with graph_of(repo.root, tmp_path) as graph, judge_of(graph, repo.root, tmp_path) as judge:
+        endless = edited(graph, "return total(prices) / len(prices)", "__import__('time').sleep(600)")
+        verdict = Scope(judge, timeout_s=40).verdict(endless, (RepoPath("tests/test_a.py"),), clean=True)
+    assert (verdict.holds, verdict.broke, verdict.held) == (False, (), 1)
+    assert verdict.reason == "they do not end in time with the patch: 1 of 2 tests were held to"
