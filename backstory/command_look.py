@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from backstory.agent.runs import ModelSettings
     from backstory.agent.trace import Json
     from backstory.graph.repograph import RepoGraph
+    from backstory.graph.verify import Verified
     from backstory.issue import IssueText
     from backstory.subject import Subject
 
+DIFFERENCES_SHOWN = 20
 DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
 
 
@@ -30,10 +32,17 @@ DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
 @click.option(
     "--origins", is_flag=True, help="Find which commit every line comes from too, all files at once; blame is not needed any more then."
 )
+@click.option(
+    "--verify",
+    type=click.Choice(["sample", "all"]),
+    is_flag=False,
+    flag_value="sample",
+    help="Derive a sample of what is stored again, or all, say what differs, and make that anew.",
+)
 @options.as_json
 @options.talk
 @options.with_face
-def index(face: Face, repo: Path, at: str | None, origins: bool, as_json: bool) -> None:
+def index(face: Face, repo: Path, at: str | None, origins: bool, verify: str | None, as_json: bool) -> None:
     """Read a repository's history and code into the store.
 
     A second run does no work. The other commands do this by themselves when it is needed.
@@ -42,6 +51,7 @@ def index(face: Face, repo: Path, at: str | None, origins: bool, as_json: bool) 
 
     started = time.monotonic()
     subject = open_subject(face, repo, at)
+    verified = None if verify is None else _verified(face, subject, everything=verify == "all")
     with open_graph(face, subject) as graph:
         counts, worked = graph.counts(), graph.built.did_work
         worked |= bool(origins and graph.origins())
@@ -54,11 +64,19 @@ def index(face: Face, repo: Path, at: str | None, origins: bool, as_json: bool) 
     edges = dict(sorted(counts.edges.items()))
     if as_json:
         numbers = {"commits": counts.commits, "files": counts.files, "symbols": counts.symbols, "edges": edges}
-        return face.give({"at": subject.at, **numbers, "seconds": seconds, "done": worked})
+        told = {} if verified is None else {"verified": _verified_json(verified)}
+        return face.give({"at": subject.at, **numbers, **told, "seconds": seconds, "done": worked})
     face.say(f"{counts.commits:,} commits, {counts.files:,} files, {counts.symbols:,} symbols at {subject.at[:12]}")
     for kind, count in edges.items():
         if count:
             face.say(f"  {count:>9,}  {kind}")
+    if verified is not None:
+        checked = ", ".join(f"{count:,} {kind}" for kind, count in verified.checked.items() if count)
+        face.say(f"derived again and compared: {checked}; {len(verified.differences)} differ")
+        for difference in verified.differences[:DIFFERENCES_SHOWN]:
+            face.say(f"  {difference.kind}: {difference.what} {difference.note}")
+        if verified.differences:
+            face.say("what differs was made anew with everything of its kind")
     face.say(f"{'indexed' if worked else 'nothing to do'}, {seconds:.1f} s", style="dim")
     return None
 
@@ -172,6 +190,23 @@ def _ask(
     }
 
 
+def _verified(face: Face, subject: "Subject", *, everything: bool) -> "Verified":
+    """Compare what is stored with what is derived again, and drop what differs. Whatever is missing is read first."""
+    from backstory.graph.verify import forget, verify
+
+    with open_graph(face, subject) as graph:
+        with face.screen() as screen:
+            verified = verify(graph, everything=everything, report=screen.report)
+        if verified.differences:
+            forget(graph, verified.differences)
+    return verified
+
+
+def _verified_json(verified: "Verified") -> "dict[str, Json]":
+    rows: list[Json] = [{"kind": row.kind, "what": row.what, "note": row.note} for row in verified.differences]
+    return {"checked": {str(kind): count for kind, count in verified.checked.items()}, "differences": rows}
+
+
 @contextmanager
 def open_graph(face: Face, subject: "Subject", *, code: bool = True) -> "Iterator[RepoGraph]":
     """Yield the graph of a subject, built with progress shown and with its notes said. code: whether the code is parsed now."""
@@ -189,6 +224,8 @@ def open_graph(face: Face, subject: "Subject", *, code: bool = True) -> "Iterato
             )
         try:
             remember(graph.mirror.folder, subject.source.path)
+            if graph.built.damage:
+                face.warn(f"what was stored could not be read and was made anew ({graph.built.damage.partition(';')[0]})")
             for note in circumstances(subject.source):
                 face.warn(note)
             yield graph

@@ -5,6 +5,7 @@
     ├── ModelError         7  model or network
     ├── GitHubError        8  GitHub's API
     └── StorageError       9  disk full, read-only, damaged store
+        └── DamagedStore   9  the latter: what can be made anew
 
 A `UserError` is shown as one line that says what is wrong and what to do; it never shows a traceback. Failures of a tool that an agent can act
 on are values (`Observation`, `Verdict`), and everything else is a bug and propagates.
@@ -58,3 +59,7 @@ class StorageError(UserError):
     """The disk is full or read-only, or the store is damaged."""
 
     exit_code = ExitCode.STORAGE
+
+
+class DamagedStore(StorageError):
+    """What is stored about a repository cannot be read. All of it can be derived again, and building a graph does so."""

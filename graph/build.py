@@ -8,11 +8,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore, StorageError
 from backstory.graph.dag import reachable
 from backstory.graph.git import GitError
 from backstory.graph.history import GIANT_FILES, LINE_TIER, PATH_TIER, Hunks, read_line_tier, read_path_tier
@@ -47,12 +48,32 @@ def build_graph(
     """Return the graph of `source` pinned at `at`, building those tiers that are missing; the path tier always is.
 
     Without "code" the code is parsed when it is first asked for. may_lack_blobs: see `open_mirror`. `graph.built` says what was done.
-    Raises UserError when the repository's history is incomplete, StorageError when the cache cannot be written or is damaged.
+    A store that is damaged is removed and made anew, which `graph.built` says too: all of it can be derived again.
+    Raises UserError when the repository's history is incomplete, StorageError when the cache cannot be written or the mirror is damaged.
     """
     tell = report or silent
     seconds: dict[str, float] = {}
     fetched = find_mirror(source, at, cache_dir=cache_dir, may_lack_blobs=may_lack_blobs) is None
     mirror = _timed(seconds, "mirror", lambda: open_mirror(source, at, cache_dir=cache_dir, report=tell, may_lack_blobs=may_lack_blobs))
+    path = mirror.folder / STORE_NAME
+    seen = _identity(path)
+    try:
+        graph = _read(mirror, at, tiers, tell, seconds)
+    except DamagedStore as error:
+        log.warning("graph.rebuilding at=%s because=%s", at, error)
+        if seen in (None, _identity(path)):  # otherwise another process has replaced it meanwhile
+            remove_store(mirror)
+        graph = _read(mirror, at, tiers, tell, seconds)
+        graph.built = replace(graph.built, damage=str(error))
+    graph.built = replace(graph.built, fetched=fetched)
+    log.info(
+        "graph.built at=%s commits=%d lines=%d seconds=%.2f", at, graph.built.commits, graph.built.commits_with_lines, sum(seconds.values())
+    )
+    return graph
+
+
+def _read(mirror: Mirror, at: Oid, tiers: frozenset[GraphTier], tell: Report, seconds: dict[str, float]) -> RepoGraph:
+    """Return the graph after reading what the store lacks; seconds: gets those of each phase."""
     store = Store(mirror.folder / STORE_NAME)
     try:
         commits = _timed(seconds, "paths", lambda: read_paths(mirror, store, at, report=tell))
@@ -65,15 +86,34 @@ def build_graph(
         store.close()
         raise
     graph.built = Built(
-        fetched=fetched,
         commits=commits,
         commits_with_lines=lines,
         files_parsed=parsing.done.get("parsing", 0),
         linked="linking" in parsing.done,
         seconds=seconds,
     )
-    log.info("graph.built at=%s commits=%d lines=%d seconds=%.2f", at, commits, lines, sum(seconds.values()))
     return graph
+
+
+def _identity(path: Path) -> int | None:
+    """Return what tells a file from another of the same name, None when there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def remove_store(mirror: Mirror) -> None:
+    """Remove what is stored beside a mirror; who has it open goes on with what it was. Raises StorageError when that is not allowed."""
+    path = mirror.folder / STORE_NAME
+    with exclusively(mirror.folder / "graph.lock"):
+        try:
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove {str(path)!r}: {error.strerror}; make its folder writable or set BACKSTORY_CACHE_DIR"
+            ) from error
 
 
 def read_paths(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
@@ -108,7 +148,7 @@ def read_lines(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
         done = 0
         with mirror.git.stream(*LINE_TIER, stdin="".join(f"{oid}\n" for oid in readable).encode()) as stream:
             for batch in _batches(read_line_tier(stream), BATCH_COMMITS):
-                past.save_hunks((readable[oid], _of_length(hunks, wanted[oid][1])) for oid, hunks in batch)
+                past.save_hunks((readable[oid], of_length(hunks, wanted[oid][1])) for oid, hunks in batch)
                 done += len(batch)
                 report("lines", done, len(readable))
         past.mark_complete(tip, "lines")
@@ -127,7 +167,7 @@ def _without_lines(past: Past, tip: int) -> dict[Oid, tuple[int, int]]:
     }
 
 
-def _of_length(hunks: tuple[Hunks, ...], changes: int) -> tuple[Hunks, ...]:
+def of_length(hunks: tuple[Hunks, ...], changes: int) -> tuple[Hunks, ...]:
     """Return hunks for that many changes; if git now pairs the files otherwise than in the path tier, none are better than wrong ones."""
     return hunks if len(hunks) == changes else (None,) * changes
 

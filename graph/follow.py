@@ -23,7 +23,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.history import Hunks
 from backstory.graph.hunks import Inside, inside, near, nearby, new_lines, old_lines, shifted_back, traced_back
 from backstory.graph.languages import language_of, table_version
@@ -104,7 +104,7 @@ def unpack_steps(payload: bytes) -> list[Step]:
             )
         ]
     except (ValueError, TypeError, zlib.error) as error:
-        raise StorageError(f"a stored history is damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"a stored history is damaged ({error}); run `backstory cache clear` and try again") from error
 
 
 class Place(NamedTuple):

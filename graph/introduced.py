@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.hunks import old_lines
 from backstory.graph.languages import is_test
 from backstory.graph.selection import place_of
@@ -90,4 +90,4 @@ def unpack_counts(payload: bytes) -> list[tuple[Oid, int]]:
     try:
         return [(Oid(oid), lines) for oid, lines in json.loads(zlib.decompress(payload))]
     except (ValueError, TypeError, zlib.error) as error:
-        raise StorageError(f"stored writers of removed lines are damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"stored writers of removed lines are damaged ({error}); run `backstory cache clear` and try again") from error

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.types import Oid, RepoPath, Span
 
 ORIGIN_KIND = "origin"
@@ -61,7 +61,7 @@ def unpack_origin(payload: bytes) -> list[tuple[Span, Oid]]:
         oids, rows = json.loads(zlib.decompress(payload))
         return [(Span(first, last), oids[number]) for first, last, number in rows]
     except (ValueError, TypeError, IndexError, zlib.error) as error:
-        raise StorageError(f"a stored origin is damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"a stored origin is damaged ({error}); run `backstory cache clear` and try again") from error
 
 
 def _joined(spans: Sequence[tuple[Span, Oid]]) -> list[tuple[Span, Oid]]:

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from backstory.errors import StorageError
-from backstory.graph.languages import language_of, parse_version, table_version
+from backstory.errors import DamagedStore
+from backstory.graph.languages import language_named, language_of, parse_version, table_version
 from backstory.graph.store import Store
 from backstory.graph.types import Oid, RepoPath, Span, SymbolKind
 
@@ -39,12 +39,14 @@ class Outlines:
     def of(self, blob: Oid, path: RepoPath) -> tuple[Defined, ...]:
         """Return what is defined in a blob read as the language of `path`, outer before inner; nothing in an unknown language."""
         language = language_of(path)
-        if language is None:
-            return ()
-        known = self._known.get((blob, language.name))
+        return () if language is None else self.in_language(blob, language.name)
+
+    def in_language(self, blob: Oid, language: str) -> tuple[Defined, ...]:
+        """Return what is defined in a blob read as a language."""
+        known = self._known.get((blob, language))
         if known is None:
-            known = self._stored(blob, language.name)
-            known = self._known[blob, language.name] = self._parsed(blob, path) if known is None else known
+            known = self._stored(blob, language)
+            known = self._known[blob, language] = self._parsed(blob, language) if known is None else known
         return known
 
     def save(self) -> None:
@@ -63,7 +65,7 @@ class Outlines:
                 for kind, name, qualname, first, last in json.loads(zlib.decompress(payload))
             )
         except (ValueError, zlib.error) as error:
-            raise StorageError(f"a stored outline is damaged ({error}); run `backstory cache clear` and try again") from error
+            raise DamagedStore(f"a stored outline is damaged ({error}); run `backstory cache clear` and try again") from error
 
     def _in_code(self, blob: Oid, language: str) -> tuple[Defined, ...] | None:
         """Return what the code half, which parses the versions of pinned trees, knows of a blob."""
@@ -74,15 +76,13 @@ class Outlines:
 
         return tuple(Defined(row.kind, row.name, row.qualname, row.span) for row in unpack(payload, words=False).definitions)
 
-    def _parsed(self, blob: Oid, path: RepoPath) -> tuple[Defined, ...]:
+    def _parsed(self, blob: Oid, language: str) -> tuple[Defined, ...]:
         from backstory.graph.parse import parse_definitions  # here: a question whose versions are all stored loads no parser
 
-        language = language_of(path)
-        assert language is not None
-        rows = parse_definitions(language, self._read_blob(blob))
+        rows = parse_definitions(language_named(language), self._read_blob(blob))
         found = tuple(Defined(row.kind, row.name, row.qualname, row.span) for row in rows)
         packed = [[row.kind, row.name, row.qualname, row.span.first, row.span.last] for row in found]
-        self._new[_key(blob, language.name)] = zlib.compress(json.dumps(packed, separators=(",", ":")).encode("ascii"))
+        self._new[_key(blob, language)] = zlib.compress(json.dumps(packed, separators=(",", ":")).encode("ascii"))
         return found
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.outline import Definition
 from backstory.graph.parse import Base, Import, Parse, Reference, Typed
 from backstory.graph.types import Span
@@ -142,5 +142,5 @@ def _dictionaries(rows: WordRows) -> tuple[dict[str, int], ...]:
     )
 
 
-def _damaged(error: Exception) -> StorageError:
-    return StorageError(f"a stored parse is damaged ({error}); run `backstory cache clear` and try again")
+def _damaged(error: Exception) -> DamagedStore:
+    return DamagedStore(f"a stored parse is damaged ({error}); run `backstory cache clear` and try again")

@@ -86,8 +86,8 @@ class Past:
                 continue
             parents = [commit_ids[bytes.fromhex(parent)] for parent in commit.parents]
             number = commit_ids[oid] = len(commit_ids) + 1
-            commit_rows.append((number, oid, struct.pack(f"<{len(parents)}I", *parents), _storable(commit.committed)))
-            message_rows.append((number, commit.author, _storable(commit.authored), commit.subject, commit.body))
+            commit_rows.append((number, oid, struct.pack(f"<{len(parents)}I", *parents), storable(commit.committed)))
+            message_rows.append((number, commit.author, storable(commit.authored), commit.subject, commit.body))
             for ordinal, change in enumerate(commit.changes):
                 change_rows.append(
                     (
@@ -384,7 +384,7 @@ _NUMBER = struct.Struct("<I")
 _HUNK = struct.Struct("<4I")
 
 
-def _storable(seconds: int) -> int:
+def storable(seconds: int) -> int:
     """Return a time stamp that fits SQLite's 64 bits; a forged commit may claim any number."""
     return max(-(2**62), min(2**62, seconds))
 

@@ -137,7 +137,7 @@ class History:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: units of work done now, 0 when all was there; seconds by phase."""
+    """What a build did: units of work done now, 0 when all was there; seconds by phase. damage: why the store was made anew, "" when it was not."""
 
     fetched: bool = False
     commits: int = 0
@@ -145,6 +145,7 @@ class Built:
     files_parsed: int = 0
     linked: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
+    damage: str = ""
 
     @property
     def did_work(self) -> bool:
@@ -319,17 +320,23 @@ class RepoGraph:
 
         Does nothing for files that are known already.
         """
+        found = self.traced([path for path in self._files if self._kept_origin(path) is None])
+        self.store.save_derived(
+            ORIGIN_KIND, ORIGIN_VERSION, ((self._origin_key(path), pack_origin(spans)) for path, spans in found.items())
+        )
+        return len(found)
+
+    def traced(self, paths: Sequence[RepoPath]) -> Mapping[RepoPath, Sequence[tuple[Span, Oid]]]:
+        """Return which commit each line of some files at `at` comes from, found in one walk; binary files are left out."""
         from backstory.graph.line_origin import trace_lines
 
-        files = {path: self.mirror.read_blob(blob) for path, blob in self._files.items() if self._kept_origin(path) is None}
+        files = {path: self.mirror.read_blob(self._files[path]) for path in paths}
         lines = {path: line_count(text) for path, text in files.items() if b"\0" not in text[:BINARY_PREFIX_BYTES]}
         tip = self._ids[self.at]
         ignored = frozenset(self._ids[oid] for oid in self._ignored)
         found = trace_lines(self._past, self.mirror, self._skeleton, self._visible, tip, lines, ignored=ignored)
         oids = [Oid(oid.hex()) for oid in self._skeleton.oids]
-        rows = ((self._origin_key(path), pack_origin([(span, oids[commit]) for span, commit in spans])) for path, spans in found.items())
-        self.store.save_derived(ORIGIN_KIND, ORIGIN_VERSION, rows)
-        return len(found)
+        return {path: [(span, oids[commit]) for span, commit in spans] for path, spans in found.items()}
 
     def _kept_origin(self, path: RepoPath) -> Sequence[tuple[Span, Oid]] | None:
         key = self._origin_key(path)

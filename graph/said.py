@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.pack import Numbers, join_sections, numbers_in, raw_numbers, split_sections
 from backstory.graph.past import MessageRow, Past
 from backstory.graph.store import Store
@@ -79,4 +79,4 @@ def _unpack(first: int, payload: bytes) -> Piece:
         words, changes, paths = split_sections(payload)
         return Piece(first, unpack_table(words), numbers_in(changes), numbers_in(paths))
     except ValueError as error:
-        raise StorageError(f"the stored words of messages are damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"the stored words of messages are damaged ({error}); run `backstory cache clear` and try again") from error

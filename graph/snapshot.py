@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.pack import FAST, Numbers, as_json, join_sections, numbers_in, raw_numbers, split_sections
 from backstory.graph.parse import Parse
 from backstory.graph.types import EdgeKind, Oid, RepoPath, Span, Symbol, SymbolId, SymbolKind
@@ -153,5 +153,5 @@ def kind_named(number: int) -> EdgeKind:
     return _KINDS[number]
 
 
-def _damaged(error: Exception) -> StorageError:
-    return StorageError(f"a stored snapshot is damaged ({error}); run `backstory cache clear` and try again")
+def _damaged(error: Exception) -> DamagedStore:
+    return DamagedStore(f"a stored snapshot is damaged ({error}); run `backstory cache clear` and try again")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore, StorageError
 from backstory.graph.lock import exclusively
 from backstory.graph.types import Oid
 
@@ -212,7 +212,7 @@ def _storage_error(path: Path, error: Exception) -> StorageError:
         return StorageError(f"the disk failed at {place}; see that it has room and is sound, or set BACKSTORY_CACHE_DIR to another one")
     if "locked" in said or "busy" in said:
         return StorageError(f"{place} is in use by another run; wait for it to end and try again")
-    return StorageError(f"{place} is damaged ({error}); run `backstory cache clear` and try again")
+    return DamagedStore(f"{place} is damaged ({error}); run `backstory cache clear` and try again")
 
 
 def _bytes(value: object) -> bytes:

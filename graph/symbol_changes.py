@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.code import cut_lines
 from backstory.graph.follow import Follower
 from backstory.graph.hunks import new_lines, old_lines, traced_back
@@ -27,6 +27,11 @@ from backstory.graph.types import Hunk, Oid, RepoPath, Span, SymbolId
 KIND = "symbols"
 FILES = 50  # a commit over this many source files touches no symbol in particular
 VERSION = "1"
+
+
+def version() -> str:
+    """Return what kept answers are keyed by."""
+    return f"{VERSION}.{table_version()}"
 
 
 class SymbolChange(NamedTuple):
@@ -45,12 +50,11 @@ def symbols_touched(follower: Follower, store: Store, commits: Iterable[tuple[Oi
     Raises StorageError when what is stored is damaged.
     """
     wanted = dict(commits)
-    version = f"{VERSION}.{table_version()}"
-    found = {Oid(key.hex()): _unpack(payload) for key, payload in store.derived(KIND, map(bytes.fromhex, wanted), version).items()}
+    found = {Oid(key.hex()): _unpack(payload) for key, payload in store.derived(KIND, map(bytes.fromhex, wanted), version()).items()}
     new = {oid: tuple(_changes(follower, number)) for oid, number in wanted.items() if oid not in found}
     follower.outlines.save()
     if new:
-        store.save_derived(KIND, version, ((bytes.fromhex(oid), _pack(changes)) for oid, changes in new.items()))
+        store.save_derived(KIND, version(), ((bytes.fromhex(oid), _pack(changes)) for oid, changes in new.items()))
     return {oid: found[oid] if oid in found else new[oid] for oid in wanted}
 
 
@@ -166,4 +170,4 @@ def _unpack(payload: bytes) -> tuple[SymbolChange, ...]:
     try:
         return tuple(SymbolChange(*row) for row in json.loads(zlib.decompress(payload)))
     except (ValueError, TypeError, zlib.error) as error:
-        raise StorageError(f"a stored list of changed symbols is damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"a stored list of changed symbols is damaged ({error}); run `backstory cache clear` and try again") from error

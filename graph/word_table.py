@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from backstory.errors import StorageError
+from backstory.errors import DamagedStore
 from backstory.graph.pack import FAST, Numbers, WordRows, as_json, join_sections, numbers_in, raw_numbers, split_sections
 
 WORDS_VERSION = "1"
@@ -124,4 +124,4 @@ def unpack_table(payload: bytes) -> WordTable:
         vocabulary, starts, words, counts = map(zlib.decompress, split_sections(payload))
         return WordTable(json.loads(vocabulary), numbers_in(starts), numbers_in(words), numbers_in(counts))
     except (ValueError, zlib.error) as error:
-        raise StorageError(f"a stored table of words is damaged ({error}); run `backstory cache clear` and try again") from error
+        raise DamagedStore(f"a stored table of words is damaged ({error}); run `backstory cache clear` and try again") from error

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -50,6 +51,24 @@ def test_index_finds_the_origin_of_every_line_when_asked(cli, repo):
     cli("index", "--repo", repo.root)
     done = [json.loads(cli("index", "--repo", repo.root, "--origins", "--json").out)["done"] for _ in range(2)]
     assert done == [True, False]
+
+
+def test_index_verifies_and_mends_what_is_stored(cli, repo):
+    """A sound store has no differences; a wrong row is told, made anew and gone; a store that is no database is made anew with a warning."""
+    cli("index", "--repo", repo.root)
+    told = json.loads(cli("index", "--repo", repo.root, "--verify", "all", "--json").out)["verified"]
+    assert told["checked"]["commits"] == 3 and told["differences"] == []
+    (store,) = cli.home.rglob("graph.db")
+    with contextlib.closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE messages SET subject = 'forged' WHERE commit_id = 2")
+    ended = cli("index", "--repo", repo.root, "--verify")
+    assert f"commits: {repo.git('rev-parse', 'HEAD~1')} its words were stored otherwise\n" in ended.out
+    assert "; 0 differ" in cli("index", "--repo", repo.root, "--verify").out
+    for leftover in store.parent.glob("graph.db-*"):
+        leftover.unlink()
+    store.write_bytes(b"no database" * 1000)
+    ended = cli("index", "--repo", repo.root, "-q")
+    assert ended.exit_code == 0 and "made anew" in ended.err and ended.out.startswith("3 commits")
 
 
 def test_index_says_it_to_a_person(cli, repo):

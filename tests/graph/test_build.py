@@ -125,16 +125,44 @@ def test_progress_is_told_with_totals(repo, tmp_path):
     assert ("history", 6, 6) in told and ("lines", 6, 6) in told and told[0][0] == "mirror"
 
 
-def test_a_damaged_store_is_told(repo, tmp_path):
-    """A store that is no database is a StorageError with the remedy, and so is a mirror that lost its objects."""
+def damage_file(graph: RepoGraph) -> None:
+    path = graph.store.path
+    graph.close()
+    for extra in path.parent.glob("graph.db-*"):
+        extra.unlink()
+    path.write_bytes(b"x" * 8192)
+
+
+def damage_page(graph: RepoGraph) -> None:
+    graph.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = graph.store.path
+    graph.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+
+def damage_row(graph: RepoGraph) -> None:
+    with graph.store.transaction():
+        graph.store.write("UPDATE snapshots SET payload = ?", [(b"no snapshot",)])
+    graph.close()
+
+
+@pytest.mark.parametrize("damage", [damage_file, damage_page, damage_row])
+def test_a_damaged_store_is_made_anew_and_that_is_said(repo, tmp_path, damage):
+    """Whether the file is no database, its pages are overwritten or a row says nonsense, the next build reads everything again and says why."""
+    damage(built(repo, tmp_path, ALL))
+    graph = built(repo, tmp_path, ALL)
+    assert "damaged" in graph.built.damage and (graph.built.commits, graph.built.files_parsed, graph.built.fetched) == (6, 1, False)
+    assert len(graph.order()) == 6 and graph.commit(Oid(repo.head)).changes[0].size == 11
+    graph.close()
+    assert not built(repo, tmp_path, ALL).built.did_work
+
+
+def test_a_damaged_mirror_is_told(repo, tmp_path):
+    """A mirror that lost its objects is a StorageError with the remedy: what is stored may not be what is there."""
     graph = built(repo, tmp_path)
     store, mirror = graph.store.path, graph.mirror.path
     graph.close()
-    for extra in store.parent.glob("graph.db-*"):
-        extra.unlink()
-    store.write_bytes(b"x" * 8192)
-    with pytest.raises(StorageError, match="backstory cache clear"):
-        built(repo, tmp_path)
     store.unlink()
     for thing in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
         thing.unlink()
