@@ -1,4 +1,4 @@
-"""`bench run`, `bench score` and `bench report`: instances of the SWE-bench family solved, judged and told."""
+"""`bench run`, `bench score`, `bench report` and `bench mine`: instances of the SWE-bench family solved, judged, told and made."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -216,6 +216,111 @@ def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {str(out)!r}: {error.strerror}") from error
+
+
+@click.command(
+    short_help="Make instances of a repository's own merged fixes.",
+    cls=options.Command,
+    examples=("backstory bench mine . --name octo/cat --until v2.0 --commits 500 --out cat.jsonl",),
+)
+@click.argument("repo", type=click.Path(path_type=Path), metavar="REPO")
+@click.option("--name", metavar="OWNER/NAME", help="What the repository is called.  [default: of its folder]")
+@click.option("--until", default="HEAD", show_default=True, metavar="REV", help="Look at the commits up to this one.")
+@click.option(
+    "--commits", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Look at so many, along first parents."
+)
+@click.option(
+    "--issues",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="An export of issues: a JSON list of GitHub's objects.",
+)
+@click.option("--python", metavar="X.Y", help="Interpreter where no recipe names one.  [default: the one that runs this]")
+@click.option("--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Write the instances there, as JSON lines.",
+)
+@options.as_json
+@options.talk
+@options.with_face
+def mine(
+    face: Face,
+    repo: Path,
+    name: str | None,
+    until: str,
+    commits: int,
+    issues: Path | None,
+    python: str | None,
+    recipes: tuple[Path, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Make instances of a repository's own merged fixes, oldest first.
+
+    A fix is a commit, or a merge, whose message says so and that changes code and tests. Its tests are run three times without it and with it: those that
+    fail and then pass are FAIL_TO_PASS. The statement is the linked issue, where the export has it, or the commit's message, in which names that
+    the fix brings are withheld. Only Python projects today.
+    """
+    import json
+    import platform
+    import time
+
+    from backstory.config import made
+    from backstory.graph.mirror import open_mirror, open_source, resolve
+    from backstory.harness.judging import Grader
+    from backstory.harness.mine import Mine, Mined, row_of, told
+    from backstory.harness.mine import mine as dig
+    from backstory.harness.native import Native
+    from backstory.harness.recipes import plain_recipe, read_recipes
+    from backstory.tools.sandbox import open_sandbox
+
+    source = open_source(repo)
+    called = name or f"local/{repo.resolve().name.removesuffix('.git')}"
+    cache, sandbox, path = made(face.folders().cache), open_sandbox("auto"), face.environ.get("PATH", "")
+    version = python or ".".join(platform.python_version_tuple()[:2])
+    known = [*read_recipes(recipes), plain_recipe(called, version)]
+    native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
+    started = time.monotonic()
+    with face.screen() as screen, out.open("w", encoding="utf-8") as file:
+        at = resolve(source, until)
+        mirror = open_mirror(source, at, cache_dir=cache, report=screen.report)
+
+        def on_mined(mined: Mined) -> None:
+            file.write(json.dumps(row_of(mined)) + "\n")
+            file.flush()
+            screen.note(
+                f"{mined.instance.id}: {len(mined.instance.fail_to_pass)} to fix, {len(mined.instance.pass_to_pass)} to keep", style="good"
+            )
+
+        where = Mine(called, mirror, at, native, Grader(sandbox, cache), _exported(issues), commits, report=screen.report)
+        found, tally = dig(where, on_mined=on_mined)
+    if as_json:
+        rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}
+        face.give({"commits": tally.commits, "candidates": tally.candidates, "mined": [row_of(one) for one in found], "rejected": rejected})
+        return
+    for line in told(tally, found, time.monotonic() - started):
+        face.say(line)
+
+
+def _exported(file: Path | None) -> dict[str, tuple[str, str]]:
+    """Return title and body of every issue of an export by its number. Pull requests among them are left out."""
+    import json
+
+    from backstory.errors import UserError
+
+    if file is None:
+        return {}
+    try:
+        rows = json.loads(file.read_text("utf-8"))
+        return {str(row["number"]): (str(row["title"]), str(row.get("body") or "")) for row in rows if "pull_request" not in row}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{str(file)!r} is no export of issues: {error!r}; it is a JSON list of objects with number, title and body"
+        ) from error
 
 
 def _instances(face: Face, given: dict[str, Any]) -> "list[Instance]":

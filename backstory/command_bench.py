@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backstory import options
-from backstory.command_batch import report, run, score
+from backstory.command_batch import mine, report, run, score
 from backstory.face import Face
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def bench() -> None:
     """Measure Backstory, or a part of it, on data of yours. See docs/harness.md."""
 
 
-for command in (run, score, report):
+for command in (run, score, report, mine):
     bench.add_command(command)
 
 

@@ -31,10 +31,12 @@ _FOREIGN = {
 _NEEDED = ("instance_id", "repo", "base_commit", "problem_statement", "patch")
 _JUDGING = ("test_patch", "fail_to_pass", "pass_to_pass")
 _OPTIONAL = ("version", "created_at", "hints_text")
+# What `bench mine` tells of where an instance comes from.
+_OF_MINING = frozenset({"fix_commit", "statement_from", "statement_overlap", "statement_withheld"})
 # What the forms have besides; of no use here.
 _PASSED_OVER: Mapping[Form, frozenset[str]] = {
     "classic": frozenset(
-        {"environment_setup_commit", "difficulty", "image_assets", "image", "eval_script", "log_parser", "eval_type", "split"}
+        {"environment_setup_commit", "difficulty", "image_assets", "image", "eval_script", "log_parser", "eval_type", "split"} | _OF_MINING
     ),
     "live": frozenset(
         {

@@ -155,9 +155,14 @@ class Grader:
         except (OSError, ValueError):
             return None
 
-    def _tried(self, ready: Ready, tree: Oid, tests: tuple[RepoPath, ...]) -> tuple[str, Trial, str]:
+    def trial(self, ready: Ready, tree: Oid, tests: tuple[RepoPath, ...], repeat: int = 0) -> Trial:
+        """Return what a run of the test files `tests` on a tree records, run now or taken from what was kept. repeat: tells runs of the same apart."""
+        return self._tried(ready, tree, tests, repeat)[1]
+
+    def _tried(self, ready: Ready, tree: Oid, tests: tuple[RepoPath, ...], repeat: int = 0) -> tuple[str, Trial, str]:
         command = f"{ready.recipe.test} {' '.join(map(shlex.quote, tests))}"
         said = [RECORD_VERSION, tree, command, ready.environment.id, str(ready.prepared.bound_at), f"{ready.recipe.timeout_s:g}"]
+        said += [f"run {repeat}"] if repeat else []
         key = sha256("\0".join(said).encode()).hexdigest()[:32]
         kept = self.trial_of(key)
         if kept is None:

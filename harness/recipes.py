@@ -61,6 +61,12 @@ def read_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
     return [recipe for _, origin, text in [*own, *sorted(shipped)] for recipe in _recipes(text, origin)]
 
 
+def plain_recipe(repository: str, python: str) -> Recipe:
+    """Return the recipe for a Python project nobody wrote one for: an editable install, its test extra where it has one, and pytest."""
+    install = "python -m pip install -e '.[test]' || python -m pip install -e '.[tests]' || python -m pip install -e ."
+    return Recipe(repository, (ANY,), python, (install, "python -m pip install pytest"), "python -m pytest -rA -p no:cacheprovider")
+
+
 def recipe_for(instance: Instance, recipes: Iterable[Recipe]) -> Recipe | str:
     """Return the recipe for an instance, or why there is none, as half a sentence.
 

@@ -1,0 +1,72 @@
+"""`bench mine` on a small history: what becomes an instance, in which words, and why other commits do not."""
+
+import json
+
+import pytest
+
+from command import CommandLine
+from repos import Repo
+from shop import CODE, FIXED, RECIPE, SITE, TESTS
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+NEW_TEST = "\n\ndef test_price_of_nothing():\n    assert price({}) == 0\n"
+FLAKE = "\n\ndef test_flake():\n    import os\n    assert price({}) == 0 and os.urandom(1)[0] % 2\n"
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    """A history with one fix to mine, one that came by an issue, and one of every kind that is none."""
+    root = tmp_path_factory.mktemp("past")
+    repo = Repo(root / "shop")
+    repo.commit("Start", {"shop.py": CODE, "test_shop.py": TESTS, "README": "a shop\n"})
+    repo.commit("Say more", {"README": "a small shop\n"})
+    fixed = FIXED + "\n\ndef cost_or_nothing(item):\n    return price(item)\n"
+    message = "Fix crash of price() without a cost (#7)\n\nUse cost_or_nothing, as in 1234567abc.\n\nSigned-off-by: Ada <ada@example.org>"
+    repo.commit(message, {"shop.py": fixed, "test_shop.py": TESTS + NEW_TEST})
+    repo.commit("Fix the README, which was wrong about everything it said", {"README": "the shop\n"})
+    repo.commit("Fix", {"shop.py": fixed + "\nA = 1\n", "test_shop.py": TESTS + NEW_TEST + "\n\ndef test_a():\n    from shop import A\n"})
+    again = fixed.replace("item['mass']", "item.get('mass', 0)")
+    repo.commit(
+        "Weigh nothing as 0\n\nFixes #3, see pull 4.",
+        {"shop.py": again, "test_shop.py": TESTS + NEW_TEST + "\n\ndef test_no_weight():\n    assert weight({}) == 0\n"},
+    )
+    repo.commit(
+        "Fix what was never broken in any way at all",
+        {"shop.py": again + "\nB = 2\n", "test_shop.py": TESTS + NEW_TEST + "\n\ndef test_same():\n    pass\n"},
+    )
+    recipes = root / "recipes"
+    recipes.mkdir()
+    (recipes / "shop.toml").write_text(RECIPE.replace('["1.0"]', '["*"]'))
+    (root / "issues.json").write_text(json.dumps([{"number": 3, "title": "weight() raises KeyError", "body": "Nothing should weigh 0."}]))
+    return root, repo
+
+
+def test_fixes_become_instances_oldest_first(past, tmp_path):
+    """With their tests found by running, in words that do not tell the answer; every other commit has a reason; and what is mined can be run."""
+    root, repo = past
+    run = CommandLine(tmp_path / "home", PIP_FIND_LINKS=str(SITE))
+    where = ("--name", "octo/shop", "--recipes", root / "recipes", "--issues", root / "issues.json")
+    ended = run("bench", "mine", repo.root, *where, "--out", tmp_path / "mined.jsonl", "--json")
+    assert ended.exit_code == 0, ended.err
+    told = json.loads(ended.out)
+    first, second = told["mined"]
+    assert [json.loads(line) for line in (tmp_path / "mined.jsonl").read_text().splitlines()] == [first, second]
+    assert first["problem_statement"] == "Fix crash of price() without a cost\n\nUse […], as in ."
+    assert (first["statement_from"], first["statement_withheld"], first["statement_overlap"] > 0) == ("message", ["cost_or_nothing"], True)
+    assert (first["instance_id"], first["FAIL_TO_PASS"]) == ("octo__shop-7", ["test_shop.py::test_price_of_nothing"])
+    assert first["PASS_TO_PASS"] == ["test_shop.py::test_price", "test_shop.py::test_weight[1]", "test_shop.py::test_weight[2 kg]"]
+    assert "test_shop" not in first["patch"] and "shop.py" not in first["test_patch"].replace("test_shop.py", "")
+    assert second["problem_statement"] == "weight() raises KeyError\n\nNothing should weigh 0."
+    assert (second["statement_from"], second["created_at"] > first["created_at"]) == ("issue", True)
+    assert {reason: len(oids) for reason, oids in told["rejected"].items()} == {
+        "says no fix": 1,
+        "changes no code or no tests": 1,
+        "statement says too little": 1,
+        "nothing fails before and passes after": 1,
+    }
+    gold = run(
+        *("bench", "run", "--data", tmp_path / "mined.jsonl", "--repos", root / "{name}", "--recipes", root / "recipes"),
+        *("--gold", "--out", tmp_path / "gold", "--json"),
+    )
+    assert [row["status"] for row in json.loads(gold.out)["rows"]] == ["resolved", "resolved"], gold.err
