@@ -104,7 +104,7 @@ class Team:
         return recalled[number * SIMILAR : (number + 1) * SIMILAR]
 
     def _localize(self, case: str, ranking: Localization) -> Findings:
-        lane = _Lane(self, "localizer", self.asked.sampling, threading.Event())
+        lane = _Lane(self, "localizer", self.asked.sampling, threading.Event(), case)
         with lane.open_desk() as desk:
             view = View(self.graph)
             tools = lane.tools(desk, view)[0]
@@ -113,7 +113,7 @@ class Team:
     def _attempt_all(self, case: str, findings: Findings) -> tuple[Candidate, ...]:
         proven = threading.Event()
         known = _Known()
-        lanes = [_Lane(self, f"attempt-{number + 1}", self._sampling(number), proven) for number in range(self.attempts)]
+        lanes = [_Lane(self, f"attempt-{number + 1}", self._sampling(number), proven, case) for number in range(self.attempts)]
         self.report("resolve", 0, len(lanes))
         if len(lanes) == 1:
             return (lanes[0].attempt(case, findings, known, number=0),)
@@ -146,12 +146,12 @@ class _Known:
 class _Lane:
     """What one agent has for itself."""
 
-    def __init__(self, team: Team, name: str, sampling: Sampling, cancel: threading.Event) -> None:
+    def __init__(self, team: Team, name: str, sampling: Sampling, cancel: threading.Event, case: str) -> None:
         self._team, self._name, self._cancel = team, name, cancel
         self._trace = team.trace.lane(name)
         self._purse = team.purse.in_lane(self._trace)
         self._judge = team.judge.in_lane(self._trace, self._purse)
-        self.voice = Voice(name, replace(team.asked, sampling=sampling), self._trace, self._purse, cancel)
+        self.voice = Voice(name, replace(team.asked, sampling=sampling), self._trace, self._purse, cancel, shared=case)
 
     def open_desk(self) -> AbstractContextManager[Desk]:
         """Return a desk of its own on the base."""

@@ -20,6 +20,7 @@ from typing import Literal, cast
 from backstory.agent.acted import ACTED, Acted
 from backstory.agent.budget import Purse
 from backstory.agent.calls import Call, Unreadable, read_calls
+from backstory.agent.gate import as_program
 from backstory.agent.messages import Message, Model, Reply, Sampling
 from backstory.agent.stuck import Advisor, Said, Turn, Watch
 from backstory.agent.toolbox import Toolbox
@@ -70,7 +71,7 @@ class Asked:
 class Voice:
     """Who is asked, how, and where that is recorded.
 
-    name: of the conversation, in the trace. cancel: set from outside.
+    name: of the conversation, in the trace. cancel: set from outside. shared: what the first words to the agent begin with in other conversations too.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Voice:
     trace: Trace
     purse: Purse
     cancel: threading.Event = field(default_factory=threading.Event)
+    shared: str = ""
 
 
 REPLY: Codec[Reply] = Codec(
@@ -116,13 +118,16 @@ class Conversation:
         self._reminded = False
         self._watch, self._advisor = Watch(), Advisor()
         self._arguments: Arguments | None = None
+        self._model = voice.asked.model
 
     def run(self) -> Ended:
-        """Talk until the end."""
-        while True:
-            end = self._stop() or self._turn()
-            if end is not None:
-                return end
+        """Talk until the end, as one program of the model's server."""
+        shared = (*self._opening[:1], Message("user", self._voice.shared))
+        with as_program(self._voice.asked.model, phase=self._toolbox.ending, opening=shared, tools=self._schemas) as self._model:
+            while True:
+                end = self._stop() or self._turn()
+                if end is not None:
+                    return end
 
     def _stop(self) -> Ended | None:
         superseded = self._voice.trace.limit(
@@ -177,7 +182,7 @@ class Conversation:
         )
 
         def effect() -> Reply:
-            reply = asked.model.reply(self.messages, self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
+            reply = self._model.reply(self.messages, self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
             if reply.stop == "cancelled":
                 if not voice.cancel.is_set() and (left is None or timeout_s < left):
                     raise ModelError(f"the model gave no reply within {timeout_s:g} s; raise reply_timeout or ask a faster one")

@@ -48,12 +48,15 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered. usage: of the request that succeeded; retries: how often it was asked again before."""
+    """What a model answered. usage: of the request that succeeded; retries: how often it was asked again before; held_s: how long it waited for room
+    in the server's cache before it was asked at all.
+    """
 
     message: Message
     stop: Stop
     usage: Usage
     retries: int = 0
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any, Final, TypeAlias
 
+from backstory.agent.capacity import GAUGE
 from backstory.agent.faults import FAULTS, Occasion, Outcome, Refused, Said, check_fault, said
 from backstory.agent.messages import Message, Sampling
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
@@ -49,7 +50,7 @@ class Settings:
     models: names it answers to, the first is its own; api_key: what a client must send, None is anything; window: tokens of prompt and reply
     together, None is without limit; at: faults by the number of the request (from 1) they happen to; chance: how likely each other request is to
     meet one of `faults`, drawn from `seed`; most: chance faults at most, None is without limit; drip_s: between two bytes; retry_after_s: what a busy
-    server tells; block_tokens: of the prefix cache; reasoning_field: how the server calls what the model thought.
+    server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; reasoning_field: how the server calls what the model thought.
     """
 
     models: tuple[str, ...] = (MODEL,)
@@ -63,6 +64,7 @@ class Settings:
     drip_s: float = 0.02
     retry_after_s: int = 1
     block_tokens: int = BLOCK_TOKENS
+    pool_tokens: int | None = None
     reasoning_field: str = "reasoning_content"
 
     def __post_init__(self) -> None:
@@ -218,8 +220,11 @@ class _Desk:
     def metrics(self) -> str:
         with self._lock:
             counts = dict(self._counts)
-        name = f'{{model_name="{self.settings.models[0]}"}}'
-        return "".join(f"# HELP {key} {_COUNTERS[key]}\n# TYPE {key} counter\n{key}{name} {value}\n" for key, value in counts.items())
+        name, pool = f'{{model_name="{self.settings.models[0]}"}}', self.settings.pool_tokens
+        told = "" if pool is None else f'# TYPE {GAUGE} gauge\n{GAUGE}{{kv_cache_size_tokens="{pool}"}} 1\n'
+        return told + "".join(
+            f"# HELP {key} {_COUNTERS[key]}\n# TYPE {key} counter\n{key}{name} {value}\n" for key, value in counts.items()
+        )
 
 
 _COUNTERS: Final[Mapping[str, str]] = {

@@ -1,11 +1,13 @@
 """Makes the model that a configuration names. The one place that reads its key: it goes into the model and nowhere else."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from backstory.errors import UserError
 
 if TYPE_CHECKING:
+    from backstory.agent.gate import Gate
     from backstory.agent.messages import Model
     from backstory.agent.runs import ModelSettings
     from backstory.config import ModelChoice
@@ -24,6 +26,7 @@ def model_settings(choice: "ModelChoice", *, no_model: bool) -> "ModelSettings |
 
 def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str, str]) -> "Model":
     """Return the model of `settings`. choice: names the variable of the key. Raises UserError when that variable was named and is not set."""
+    from backstory.agent.gate import GatedModel
     from backstory.agent.model import Endpoint, RemoteModel
     from backstory.agent.secret import Secret
     from backstory.config import quiet_litellm
@@ -34,7 +37,20 @@ def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mappin
         raise UserError(
             f"the key of {settings.name!r} should be in the variable {variable}, which is not set; export it, or change api_key_env"
         )
-    return RemoteModel(Endpoint(settings.name, settings.api_base, Secret(key) if key else None), before_import=quiet_litellm)
+    model = RemoteModel(Endpoint(settings.name, settings.api_base, Secret(key) if key else None), before_import=quiet_litellm)
+    base = settings.api_base
+    return model if base is None else GatedModel(model, lambda: gate_of(base))
+
+
+@cache
+def gate_of(api_base: str) -> "Gate | None":
+    """Return the gate that all programs of this process pass on their way to a server, None where the server does not say how much it holds."""
+    from backstory.agent.capacity import pool_tokens
+    from backstory.agent.gate import Gate
+    from backstory.agent.schedule import Ledger, Server
+
+    tokens = pool_tokens(api_base)
+    return None if tokens is None else Gate(Ledger([Server(api_base, tokens)]))
 
 
 def key_variable(model: str) -> str:

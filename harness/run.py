@@ -31,6 +31,7 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from backstory.agent.budget import Budget
+from backstory.agent.gate import with_inside
 from backstory.agent.messages import Model, Usage
 from backstory.agent.runs import FixRequest, ModelSettings, Outcome, fix, open_run, resume, seconds_at_work
 from backstory.agent.script import recorded
@@ -360,7 +361,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
 
     def open_model(settings: ModelSettings) -> Model:
         assert bench.open_model is not None
-        return Listening(bench.open_model(settings, instance), home / "heard.jsonl")
+        return with_inside(bench.open_model(settings, instance), lambda model: Listening(model, home / "heard.jsonl"))
 
     begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
     if begun:

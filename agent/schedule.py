@@ -1,0 +1,358 @@
+"""Which programs a model server serves at a time: admission of whole programs by what fits into its KV cache, as a ledger without threads or clock.
+
+A program is one conversation: it asks, runs tools, asks again, and each prompt begins with the one before. A paged KV cache serves that beginning from
+memory as long as nothing pushed it out; once the contexts of all programs that take turns exceed the pool, each pushes out the others and everything
+is computed again at every turn. The server cannot see it coming: a program whose tool runs holds no blocks. So the client keeps the ledger: a program
+is admitted when its expected peak fits beside those already there, runs to its end without further queueing, and gives its room up early only while
+its tool runs past a lease and another one waits.
+
+Every method is an event at a time and returns the programs that may ask now; `Ledger.wake_s` says when time alone changes that. `backstory.agent.gate`
+puts threads around it, and a simulator can put its own time. After ThunderAgent (arXiv 2602.13692), Continuum (2511.02230) and the replication of
+the former that found the knee between .75 and .87 of the pool.
+"""
+
+import statistics
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+# A peak that nothing is known about: so many first prompts and so many tokens beside them.
+COLD_PROMPTS: Final = 3
+COLD_TOKENS: Final = 6_000
+# A program that was paused and let in again takes so many turns before it can be paused once more.
+SAFE_TURNS: Final = 3
+# Nine in ten of a tool's runs end within its lease; so many of its newest runs say how long that is.
+RUNS_KEPT: Final = 100
+# The controller of `Policy.fill` looks back over so many turns, and moves it by one step at most.
+WINDOW_TURNS: Final = 200
+FILL_STEP: Final = 0.05
+LEAST_FILL, MOST_FILL = 0.6, 1.0
+GOOD_REUSE, BEST_REUSE = 0.85, 0.97
+MANY_PAUSES: Final = 0.1
+
+Mode = Literal["fit", "cap", "open"]
+"""By what a program is admitted: what fits; a fixed number of programs; always."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a ledger decides.
+
+    fill: share of the pool that admitted programs may fill; growth: share of what a program is still expected to grow that is counted when it is let in;
+    reply_tokens: the longest reply; lease_s: how long a tool may run at least before its program can be paused; patience_s: nobody overtakes a program that
+    has waited longer; hold_s: after so long a program is let in whatever fits, and counted; lost_s: a turn that takes longer belongs to a program that is
+    gone; most: programs at a time in the mode "cap"; adapts: whether `fill` follows how much of the prompts was reused.
+    """
+
+    mode: Mode = "fit"
+    fill: float = 0.9
+    growth: float = 0.5
+    reply_tokens: int = 4096
+    lease_s: float = 10.0
+    patience_s: float = 60.0
+    hold_s: float = 600.0
+    lost_s: float = 3600.0
+    most: int = 1
+    adapts: bool = True
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model server. tokens: what its KV cache holds (`kv_cache_size_tokens` of vLLM), None when it does not say: then nothing is ever held."""
+
+    name: str
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The beginning that prompts share: system text, tools, repository card. key: equal for equal bytes; it is counted once while anyone uses it."""
+
+    key: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a ledger did. forced: let in because they had waited too long; lost: turns that never ended."""
+
+    admitted: int = 0
+    held: int = 0
+    paused: int = 0
+    forced: int = 0
+    lost: int = 0
+    turns: int = 0
+
+
+@dataclass
+class _Program:
+    """One conversation.
+
+    state: "idle" (its tool runs, or it has not asked), "waiting" to be let in, "asking". since: when that began. context: its tokens now; kept: those
+    that the server had seen before its present prompt; first: those of its first prompt; safe: turns in which it cannot be paused.
+    """
+
+    id: str
+    phase: str
+    header: Header
+    server: Server
+    order: int
+    since: float
+    state: Literal["idle", "waiting", "asking"] = "idle"
+    admitted: bool = False
+    context: int = 0
+    kept: int = 0
+    first: int = 0
+    turns: int = 0
+    safe: int = 0
+    tool: str = ""
+
+    @property
+    def own(self) -> int:
+        """Tokens that nobody else's prompts begin with."""
+        return max(0, self.context - self.header.tokens)
+
+
+@dataclass
+class _Window:
+    """What the newest turns came to. expected: tokens that a cache which forgets nothing would have reused."""
+
+    turns: int = 0
+    pauses: int = 0
+    cached: int = 0
+    expected: int = 0
+
+
+@dataclass
+class Ledger:
+    """Who is admitted where. Not for several threads at once; times are seconds of any clock that never goes back."""
+
+    servers: Sequence[Server]
+    policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        self._programs: dict[str, _Program] = {}
+        self._peaks: dict[str, list[int]] = {}
+        self._runs: dict[str, deque[float]] = {}
+        self._window = _Window()
+        self._fill = self.policy.fill
+        self._submitted = 0
+        self.counts = Counts()
+
+    # --- events -----------------------------------------------------------------------------------------------------------------------
+
+    def begin(self, id: str, *, phase: str, header: Header, now: float) -> None:
+        """Make a program known. phase: programs of one phase are expected to grow alike. It holds nothing until it asks."""
+        self._submitted += 1
+        self._programs[id] = _Program(id, phase, header, self.servers[0], self._submitted, now)
+
+    def ask(self, id: str, tokens: int, *, now: float) -> tuple[str, ...]:
+        """A program wants a turn with a prompt of so many tokens."""
+        program = self._programs[id]
+        if program.turns and program.tool:
+            self._runs.setdefault(program.tool, deque(maxlen=RUNS_KEPT)).append(now - program.since)
+        if not program.turns:
+            program.first, program.kept = tokens, program.header.tokens
+        program.context, program.state, program.since = tokens, "waiting", now
+        passed = self.tick(now=now)
+        if program.state == "waiting":
+            self.counts = replace(self.counts, held=self.counts.held + 1)
+        return passed
+
+    def answered(self, id: str, tokens: int, *, cached: int | None = None, tool: str = "", now: float) -> tuple[str, ...]:
+        """A turn ended; the program's context has so many tokens now, the reply with it. cached: of its prompt; tool: what the program does now."""
+        program = self._programs[id]
+        if cached is not None:
+            self._window.cached += cached
+            self._window.expected += program.kept
+        program.context, program.kept = tokens, tokens
+        program.state, program.since, program.tool = "idle", now, tool
+        program.turns += 1
+        program.safe = max(0, program.safe - 1)
+        self.counts = replace(self.counts, turns=self.counts.turns + 1)
+        self._window.turns += 1
+        self._adapt()
+        self._make_room(now)
+        return self.tick(now=now)
+
+    def withdraw(self, id: str, *, now: float) -> tuple[str, ...]:
+        """A program that waits does not want its turn any more."""
+        program = self._programs[id]
+        program.state, program.since = "idle", now
+        return self.tick(now=now)
+
+    def end(self, id: str, *, now: float) -> tuple[str, ...]:
+        """A program is over, however it ended; its room is free. Unknown ids are nothing: an end may be told twice."""
+        program = self._programs.pop(id, None)
+        if program is not None and program.turns:
+            self._peaks.setdefault(program.phase, []).append(program.context)
+        return self.tick(now=now)
+
+    def tick(self, *, now: float) -> tuple[str, ...]:
+        """Let time pass; return who may ask now."""
+        for program in self._programs.values():
+            if program.state == "asking" and program.admitted and now >= program.since + self.policy.lost_s:
+                program.admitted = False
+                self.counts = replace(self.counts, lost=self.counts.lost + 1)
+        return tuple(program.id for program in self._let_in(now))
+
+    # --- what is known ----------------------------------------------------------------------------------------------------------------
+
+    def may_ask(self, id: str) -> bool:
+        """Return whether a program that wanted a turn has it."""
+        return self._programs[id].state == "asking"
+
+    def server_of(self, id: str) -> Server:
+        """Return the server a program is bound to, from its first turn on."""
+        return self._programs[id].server
+
+    def wake_s(self, *, now: float) -> float | None:
+        """Return in how many seconds `tick` may let somebody in without another event, None when it cannot."""
+        waiting = [program for program in self._programs.values() if program.state == "waiting"]
+        if not waiting:
+            return None
+        times = [program.since + self.policy.hold_s for program in waiting]
+        times += [program.since + self._lease_s(program) for program in self._programs.values() if self._pausable(program)]
+        times += [
+            program.since + self.policy.lost_s for program in self._programs.values() if program.state == "asking" and program.admitted
+        ]
+        return min((time - now for time in times if time > now), default=None)
+
+    def priority(self, id: str) -> int:
+        """Return the request priority of a program's next turn, lower first: 0 to 9 by how near its end is expected, 10 for a first turn."""
+        program = self._programs[id]
+        if not program.turns:
+            return 10
+        left = max(0, self._peak(program) - program.context) / max(1, self._peak(program))
+        return min(9, int(10 * left))
+
+    def load(self, server: Server) -> int:
+        """Return the tokens that the programs admitted to a server are counted with."""
+        admitted = self._admitted(server)
+        return sum(self._need(program) for program in admitted) + _headers(admitted)
+
+    # --- deciding ---------------------------------------------------------------------------------------------------------------------
+
+    def _let_in(self, now: float) -> Iterator[_Program]:
+        """Let those ask who may, and yield them: the admitted at once, then the queue in its order as far as it fits."""
+        for program in self._programs.values():
+            if program.state == "waiting" and program.admitted:
+                yield self._pass(program, now)
+        for program in self._queue():
+            if program.turns == 0:
+                program.server = self._place(program)
+            if not self._fits(program) and not self._gave_way(program, now):
+                if now >= program.since + self.policy.hold_s:
+                    self.counts = replace(self.counts, forced=self.counts.forced + 1)
+                elif now > program.since + self.policy.patience_s:
+                    return  # nobody overtakes it any more
+                else:
+                    continue
+            program.admitted = True
+            self.counts = replace(self.counts, admitted=self.counts.admitted + 1)
+            yield self._pass(program, now)
+
+    def _pass(self, program: _Program, now: float) -> _Program:
+        program.state, program.since = "asking", now
+        return program
+
+    def _queue(self) -> list[_Program]:
+        """Return who waits to be admitted: those that were paused, then those that share a header with somebody admitted, then by age."""
+        resident = {program.header.key for program in self._programs.values() if program.admitted}
+        waiting = [program for program in self._programs.values() if program.state == "waiting" and not program.admitted]
+        return sorted(waiting, key=lambda one: (one.turns == 0, one.header.key not in resident, one.order))
+
+    def _place(self, program: _Program) -> Server:
+        """Return the server for a new program: one it fits on, best with its header there, then the one with most room."""
+
+        def standing(server: Server) -> tuple[bool, bool, float]:
+            shares = any(other.header.key == program.header.key for other in self._admitted(server))
+            free = float("inf") if server.tokens is None else self._fill * server.tokens - self.load(server)
+            return (not self._fits(replace(program, server=server)), not shares, -free)
+
+        return min(self.servers, key=standing)
+
+    def _fits(self, program: _Program, without: Sequence[_Program] = ()) -> bool:
+        """Return whether a program fits on its server, with the room of some others given up."""
+        admitted = [one for one in self._admitted(program.server) if one not in without and one is not program]
+        if self.policy.mode == "cap":
+            return len(admitted) < self.policy.most
+        if self.policy.mode == "open" or program.server.tokens is None or not admitted:
+            return True
+        everyone = [*admitted, program]
+        return sum(map(self._need, everyone)) + _headers(everyone) <= self._fill * program.server.tokens
+
+    def _gave_way(self, program: _Program, now: float) -> bool:
+        """Pause the programs, longest idle first, that make room for one that waits; None are paused when that would not do."""
+        if self.policy.mode != "fit":
+            return False
+        idle = [one for one in self._admitted(program.server) if self._pausable(one) and now >= one.since + self._lease_s(one)]
+        idle.sort(key=lambda one: (one.since, one.own))
+        for count in range(1, len(idle) + 1):
+            if self._fits(program, idle[:count]):
+                for one in idle[:count]:
+                    self._pause(one)
+                return True
+        return False
+
+    def _make_room(self, now: float) -> None:
+        """Pause idle programs while the contexts that are there exceed the pool: they push each other out already."""
+        if self.policy.mode != "fit":
+            return
+        for server in self.servers:
+            admitted = self._admitted(server)
+            idle = sorted((one for one in admitted if self._pausable(one)), key=lambda one: (one.since, one.own))
+            while (
+                server.tokens is not None
+                and len(admitted) > 1
+                and idle
+                and sum(one.own for one in admitted) + _headers(admitted) > server.tokens
+            ):
+                self._pause(idle[0])
+                admitted.remove(idle.pop(0))
+
+    def _pause(self, program: _Program) -> None:
+        program.admitted, program.safe = False, SAFE_TURNS
+        self._window.pauses += 1
+        self.counts = replace(self.counts, paused=self.counts.paused + 1)
+
+    def _pausable(self, program: _Program) -> bool:
+        return program.admitted and program.state == "idle" and program.safe == 0
+
+    def _admitted(self, server: Server) -> list[_Program]:
+        return [one for one in self._programs.values() if one.admitted and one.server == server]
+
+    def _need(self, program: _Program) -> int:
+        """Return the tokens a program is counted with: what it has, a reply, and a part of what it is expected to grow."""
+        growth = max(0, self._peak(program) - program.context)
+        return program.own + self.policy.reply_tokens + int(self.policy.growth * growth)
+
+    def _peak(self, program: _Program) -> int:
+        """Return how long a program's context is expected to become: the mean of those before it, a guess being one of them."""
+        known = self._peaks.get(program.phase, ())
+        return int((COLD_PROMPTS * program.first + COLD_TOKENS + sum(known)) / (1 + len(known)))
+
+    def _lease_s(self, program: _Program) -> float:
+        """Return how long a program's tool may run before it can be paused: longer where the tool usually takes longer."""
+        runs = self._runs.get(program.tool, ())
+        return max(self.policy.lease_s, statistics.quantiles(runs, n=10)[-1] if len(runs) > 1 else 0.0)
+
+    def _adapt(self) -> None:
+        """Move the share that may be filled one step, when a window of turns says so."""
+        if self._window.turns < WINDOW_TURNS:
+            return
+        window, self._window = self._window, _Window()
+        if not self.policy.adapts or not window.expected:
+            return
+        reuse = window.cached / window.expected
+        if reuse < GOOD_REUSE or window.pauses > MANY_PAUSES * window.turns:
+            self._fill = max(LEAST_FILL, self._fill - FILL_STEP)
+        elif reuse > BEST_REUSE and any(program.state == "waiting" for program in self._programs.values()):
+            self._fill = min(MOST_FILL, self._fill + FILL_STEP)
+
+
+def _headers(programs: Sequence[_Program]) -> int:
+    """Return the tokens of the headers that programs share, each once."""
+    headers: Mapping[str, int] = {program.header.key: program.header.tokens for program in programs}
+    return sum(headers.values())
