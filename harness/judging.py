@@ -28,7 +28,7 @@ from backstory.harness.grading import Ended, Grade, official_grade, strict_grade
 from backstory.harness.instances import Instance
 from backstory.harness.logs import reader_named
 from backstory.harness.native import Ready
-from backstory.harness.trees import judged_trees
+from backstory.harness.trees import Trees, judged_trees
 from backstory.tools.checks import Recorded, run_recorded
 from backstory.tools.limits import GIB, MIB, Limits
 from backstory.tools.outcome import judge
@@ -66,7 +66,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict. grade: ours, by the record; official: by the log; both None when nothing ran. trials: keys of the runs behind it, ours first."""
+    """A verdict. grade: ours, by the record; official: by the log; both None when nothing ran. trials: keys of the runs behind it, ours first.
+
+    flaky: tests that decided against the patch in the first run and ended otherwise in a second one. The verdict is that of the first.
+    """
 
     status: Status
     reason: str
@@ -74,6 +77,7 @@ class Judged:
     official: Grade | None
     seconds: float
     trials: tuple[str, ...]
+    flaky: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,16 @@ class Grader:
             (key, trial, log) if trees.official == trees.ours else self._tried(ready, trees.official, trees.tests)
         )
         keys = tuple(dict.fromkeys((key, official_key)))
-        return _judged(instance, ready.recipe.log, trial, (official_trial, official_log), keys)
+        judged = _judged(instance, ready.recipe.log, trial, (official_trial, official_log), keys)
+        return replace(judged, flaky=self._flaky(instance, ready, trees, judged))
+
+    def _flaky(self, instance: Instance, ready: Ready, trees: Trees, judged: Judged) -> tuple[str, ...]:
+        """Return the tests that a second run judges otherwise, where they alone stand between a patch that mends all it should and "resolved"."""
+        grade = judged.grade
+        if grade is None or grade.fixed.missed or not grade.kept.missed:
+            return ()
+        again = strict_grade(instance, cast(Mapping[str, Ended], self.trial(ready, trees.ours, trees.tests, 1).results))
+        return tuple(test for test in grade.kept.missed if test not in set(again.kept.missed))
 
     def judge_again(self, instance: Instance, form: str, trials: Sequence[str]) -> Judged | None:
         """Return the verdict from the runs that were kept under the keys `trials`, ours first; None when they are gone. form: of the log."""

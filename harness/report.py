@@ -43,7 +43,7 @@ class Share:
 class Told:
     """A batch in figures. official: resolved by the official reading of the logs; differ: ids where the two readings differ.
 
-    harm: instances where a patch broke tests that held. tokens, cached: of all runs; seconds, steps, replies: of runs of Backstory, in all.
+    harm: instances where a patch broke tests that held; flaky: tests that two runs on one tree disagree on, by instance. tokens, cached: of all runs; seconds, steps, replies: of runs of Backstory, in all.
     overlap: mean share of the true patch's files that were changed, over patches. bloat: median of lines changed over those of the true patch.
     """
 
@@ -55,6 +55,7 @@ class Told:
     by_repository: Mapping[str, Share]
     by_failure: Mapping[str, tuple[str, ...]]
     harm: tuple[str, ...]
+    flaky: Mapping[str, tuple[str, ...]]
     excused: Mapping[str, int]
     warnings: Mapping[str, tuple[str, ...]]
     verified_wrong: tuple[str, ...]
@@ -127,6 +128,7 @@ def tell(name: str, rows: Sequence[Row]) -> Told:
             failure: tuple(row.id for row in rows if failures[row.id] == failure) for failure in FAILURES if failure in failures.values()
         },
         harm=tuple(row.id for row in judged if row.grade is not None and row.grade.kept.missed),
+        flaky={row.id: row.flaky for row in rows if row.flaky},
         excused={row.id: len(row.excused) for row in rows if row.excused},
         warnings={row.id: tuple(found.what for found in row.audit.warnings) for row in rows if row.audit and row.audit.warnings},
         verified_wrong=tuple(row.id for row in judged if row.spent and row.spent.ended == "verified" and row.status != "resolved"),
@@ -218,6 +220,9 @@ def _paragraphs(told: Told, flips: Flips | None) -> list[list[str]]:
         lines.append(f"judged without tests that the true patch does not pass here: {listed}")
     if told.harm:
         lines.append(f"patches that broke tests: {len(told.harm)} ({', '.join(told.harm)})")
+    if told.flaky:
+        listed = "; ".join(f"{id}: {', '.join(tests)}" for id, tests in told.flaky.items())
+        lines.append(f"tests that two runs of one tree disagree on: {listed}")
     if told.verified_wrong:
         lines.append(f"called verified and not resolved: {len(told.verified_wrong)} ({', '.join(told.verified_wrong)})")
     if told.warnings:

@@ -91,7 +91,8 @@ class Changed:
 class Row:
     """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran.
 
-    excused: tests that the true patch does not bring to pass here, left out of the verdict. seconds: of judging.
+    excused: tests that the true patch does not bring to pass here, left out of the verdict. flaky: tests that two runs on the same tree disagree on.
+    seconds: of judging.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Row:
     audit: Audit | None
     trials: tuple[str, ...]
     seconds: float
+    flaky: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -335,6 +337,7 @@ def _with_verdict(row: Row, judged: Judged) -> Row:
         grade=judged.grade,
         trials=judged.trials,
         seconds=round(judged.seconds, 3),
+        flaky=judged.flaky,
     )
 
 

@@ -122,6 +122,22 @@ def test_an_environment_that_does_not_tell_the_truth_is_broken_and_not_failed(ru
     assert strict["octo__shop-3"]["status"] == "broken"
 
 
+def test_a_flaky_test_is_named(run, shop, tmp_path):
+    """A test that should hold and ends otherwise in a second run of the same tree is named; the verdict is that of the first."""
+    shop.write(shop.row(test_patch=shop.test_patch + shop.diff("", "def test_other():\n    pass\n", "test_other.py")))
+    command = ("bench", "run", *shop.where, "--gold", "--no-validate", "--json", "--out")
+    (key,) = rows(run(*command, tmp_path / "first"))["octo__shop-12"]["trials"]
+    kept = run.home / "cache" / "trials" / key / "trial.json"
+    trial = json.loads(kept.read_text())
+    kept.write_text(
+        json.dumps({**trial, "results": {**trial["results"], "test_shop.py::test_price": "failed"}})
+    )  # as if it had failed then
+    row = rows(run(*command, tmp_path / "second"))["octo__shop-12"]
+    shop.write(shop.row())
+    assert (row["status"], row["grade"]["kept"]["missed"]) == ("failed", ["test_shop.py::test_price"])
+    assert row["flaky"] == ["test_shop.py::test_price"]
+
+
 def test_finished_instances_are_not_run_again(run, shop, tmp_path):
     """The same command goes on; one that asks for something else is refused."""
     first = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json"))
