@@ -20,8 +20,9 @@ from backstory.graph.languages import is_test as is_test_path
 from backstory.graph.languages import language_of, parse_version, table_version
 from backstory.graph.link import LINK_VERSION, link
 from backstory.graph.manifests import is_manifest, read_manifests
-from backstory.graph.pack import Numbers, unpack, unpack_words
+from backstory.graph.pack import Numbers, pack, unpack, unpack_words
 from backstory.graph.parallel import Job, parse_jobs
+from backstory.graph.parse import MAX_FILE_BYTES, TOO_LARGE, Parse
 from backstory.graph.snapshot import (
     SNAPSHOT_VERSION,
     Snapshot,
@@ -53,6 +54,7 @@ class Trees(Protocol):
 
     def files(self, commit: Oid, /) -> Mapping[RepoPath, Entry]: ...
     def read_blob(self, oid: Oid, /) -> bytes: ...
+    def blob_size(self, oid: Oid, /) -> int: ...
 
 
 class Kept(Protocol):
@@ -402,8 +404,11 @@ def _packed(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Repo
     versions = {name: parse_version(name) for name in wanted}  # one blob may be read as two languages
     packed = {(name, blob): payload for name, oids in wanted.items() for blob, payload in store.parses(oids, versions[name]).items()}
     missing = [(blob, name) for name, oids in wanted.items() for blob in oids if (name, blob) not in packed]
-    jobs = (Job(blob, name, mirror.read_blob(blob)) for blob, name in missing)
-    done = 0
+    large = {(blob, name): pack(Parse(name, skipped=TOO_LARGE)) for blob, name in missing if mirror.blob_size(blob) > MAX_FILE_BYTES}
+    store.save_parses((blob, versions[name], payload) for (blob, name), payload in large.items())
+    packed.update(((name, blob), payload) for (blob, name), payload in large.items())
+    jobs = (Job(blob, name, mirror.read_blob(blob)) for blob, name in missing if (blob, name) not in large)
+    done = len(large)
     for batch in parse_jobs(jobs, workers=workers):
         store.save_parses((row.blob, versions[row.language], row.payload) for row in batch)
         packed.update(((row.language, row.blob), row.payload) for row in batch)

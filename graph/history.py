@@ -42,21 +42,36 @@ PATH_TIER = (
 )
 """Arguments of the path tier; the tips come on standard input. Parents are printed before their children."""
 
-# Files over this size are compared as whole blobs, so one generated file cannot fill the memory.
+BIG_FILE_BYTES = 4 << 20
+"""Files over this size are compared as whole blobs and have no lines, so one generated file cannot fill the memory."""
+
 LINE_TIER = (
-    *("-c", "core.bigFileThreshold=4m"),
+    *("-c", f"core.bigFileThreshold={BIG_FILE_BYTES}"),
     *("diff-tree", "--stdin", "-r", "--root", "--raw", "-p", "-U0", "--no-color", "--full-index", "--no-abbrev"),
     *RENAMES,
     *NO_PROGRAMS,
 )
 """Arguments of the line tier; the commits come on standard input, one a line."""
 
-WORD_TIER = ("-c", "core.bigFileThreshold=4m", "diff-tree", "--stdin", "-r", "--root", "-p", "-U0", "--no-color", *RENAMES, *NO_PROGRAMS)
+WORD_TIER = (
+    "-c",
+    f"core.bigFileThreshold={BIG_FILE_BYTES}",
+    "diff-tree",
+    "--stdin",
+    "-r",
+    "--root",
+    "-p",
+    "-U0",
+    "--no-color",
+    *RENAMES,
+    *NO_PROGRAMS,
+)
 """Arguments for the lines some commits changed; the commits come on standard input, one a line, and paths may follow."""
 
 # Without -C git never says "C"; it is read as what it is, a new file.
 _STATUS: dict[str, Status] = {"A": "added", "C": "added", "M": "modified", "D": "deleted", "R": "renamed", "T": "type_changed"}
 _NO_OID = "0" * 40
+_SUBMODULE = "160000"
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _COMMIT_LINE = re.compile(rb"[0-9a-f]{40}\n")
 
@@ -256,7 +271,7 @@ def nul_fields(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def raw_change(raw: bytes, fields: Iterable[bytes]) -> Change:
-    """Return one change from its raw line (`:mode mode oid oid S`) and the path or two that follow it."""
+    """Return one change from its raw line (`:mode mode oid oid S`) and the path or two that follow it. A submodule's commit is no blob of ours."""
     words = raw.decode("ascii").split(" ")
     letter = words[4][0]
     status = _STATUS[letter]
@@ -265,7 +280,8 @@ def raw_change(raw: bytes, fields: Iterable[bytes]) -> Change:
     was: RepoPath | None = None
     if letter in "RC":
         was, path = path if letter == "R" else None, path_text(next(paths))
-    was_blob, blob = (None if oid == _NO_OID else Oid(oid) for oid in words[2:4])
+    modes = words[0].removeprefix(":"), words[1]
+    was_blob, blob = (None if oid == _NO_OID or mode == _SUBMODULE else Oid(oid) for mode, oid in zip(modes, words[2:4], strict=True))
     return Change(path=path, was=was, status=status, hunks=None, blob=blob, was_blob=was_blob)
 
 

@@ -106,6 +106,8 @@ class Mirror:
 
     def blob_size(self, oid: Oid) -> int:
         """Return how many bytes a blob has, without reading it. Raises StorageError when the mirror does not hold it."""
+        if oid in self._lacking:
+            return len(STAND_IN)
         try:
             return int(self._repository.odb.read_header(oid)[1])
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:

@@ -41,6 +41,7 @@ from backstory.graph.spelling import MAX_NAME_CHARS, SIMPLE_NAME, plain_path, pl
 from backstory.graph.words import count_words, tokens
 
 MAX_FILE_BYTES = 1_000_000  # larger source files are generated or vendored; git hosts stop rendering there as well
+TOO_LARGE = f"larger than {MAX_FILE_BYTES} bytes"
 MAX_LINE_BYTES = 50_000  # no person writes such a line: the file is minified or holds encoded data
 BINARY_PREFIX_BYTES = 8_000  # git looks for a NUL in as many bytes
 READ_BYTES = 1 << 16  # what the parser is handed at a time
@@ -191,7 +192,7 @@ def is_well_formed(language: Language | None, source: bytes) -> bool:
 def why_skipped(source: bytes) -> str:
     """Return why a file is not worth parsing (too large, binary, minified), or ""."""
     if len(source) > MAX_FILE_BYTES:
-        return f"larger than {MAX_FILE_BYTES} bytes"
+        return TOO_LARGE
     if b"\0" in source[:BINARY_PREFIX_BYTES]:
         return "binary"
     if len(source) > MAX_LINE_BYTES and max(map(len, source.split(b"\n"))) > MAX_LINE_BYTES:

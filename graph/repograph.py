@@ -23,6 +23,7 @@ from backstory.graph.dag import children_first, reachable
 from backstory.graph.encoding import path_bytes
 from backstory.graph.follow import HISTORY_KIND, Follower, Step, history_version, pack_steps, unpack_steps
 from backstory.graph.history import (
+    BIG_FILE_BYTES,
     NO_PROGRAMS,
     RENAME_LIMIT,
     RENAMES,
@@ -327,11 +328,15 @@ class RepoGraph:
         return len(found)
 
     def traced(self, paths: Sequence[RepoPath]) -> Mapping[RepoPath, Sequence[tuple[Span, Oid]]]:
-        """Return which commit each line of some files at `at` comes from, found in one walk; binary files are left out."""
+        """Return which commit each line of some files at `at` comes from, found in one walk; binary and very large files are left out."""
         from backstory.graph.line_origin import trace_lines
 
-        files = {path: self.mirror.read_blob(self._files[path]) for path in paths}
-        lines = {path: line_count(text) for path, text in files.items() if b"\0" not in text[:BINARY_PREFIX_BYTES]}
+        lines: dict[RepoPath, int] = {}
+        for path in paths:
+            if self.mirror.blob_size(self._files[path]) <= BIG_FILE_BYTES:
+                text = self.mirror.read_blob(self._files[path])
+                if b"\0" not in text[:BINARY_PREFIX_BYTES]:
+                    lines[path] = line_count(text)
         tip = self._ids[self.at]
         ignored = frozenset(self._ids[oid] for oid in self._ignored)
         found = trace_lines(self._past, self.mirror, self._skeleton, self._visible, tip, lines, ignored=ignored)
