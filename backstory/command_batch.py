@@ -276,18 +276,20 @@ def mine(
     from backstory.harness.mine import mine as dig
     from backstory.harness.native import Native
     from backstory.harness.recipes import plain_recipe, read_recipes
+    from backstory.tools.dependencies import find_dependencies
     from backstory.tools.sandbox import open_sandbox
 
     source = open_source(repo)
     called = name or f"local/{repo.resolve().name.removesuffix('.git')}"
     cache, sandbox, path = made(face.folders().cache), open_sandbox("auto"), face.environ.get("PATH", "")
     version = python or ".".join(platform.python_version_tuple()[:2])
-    known = [*read_recipes(recipes), plain_recipe(called, version)]
-    native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
     started = time.monotonic()
     with face.screen() as screen, out.open("w", encoding="utf-8") as file:
         at = resolve(source, until)
         mirror = open_mirror(source, at, cache_dir=cache, report=screen.report)
+        needs = find_dependencies(set(mirror.files(at)), lambda file: mirror.blob_at(at, file))
+        known = [*read_recipes(recipes), plain_recipe(called, version, needs)]
+        native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
 
         def on_mined(mined: Mined) -> None:
             file.write(json.dumps(row_of(mined)) + "\n")

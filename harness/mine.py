@@ -81,7 +81,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A commit that may be an instance. base: its first parent. patch, test_patch: what it changed in code and all else, and in tests."""
+    """A commit that may be an instance. base: its first parent. patch, test_patch: what it changed in code and all else, and in tests.
+
+    number: of its pull request, or "".
+    """
 
     commit: Oid
     base: Oid
@@ -90,6 +93,7 @@ class Candidate:
     when: datetime
     patch: str
     test_patch: str
+    number: str
 
 
 @dataclass(frozen=True)
@@ -213,8 +217,9 @@ def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally) -> Candidate
     message = commit.message
     subject, _, body = message.partition("\n")
     merged = re.match(r"Merge pull request #\d+.*", subject)
-    said = body.strip().partition("\n")[0] if merged else subject  # a merge's subject names the branch, its body the change
-    if not says_fix(said, body):
+    if merged:  # its subject names the branch, its body the change
+        subject, _, body = body.strip().partition("\n")
+    if not says_fix(subject, body):
         tally.reject("says no fix", oid)
         return None
     paths = differing(objects(mirror.path), Oid(str(commit.parents[0].tree.id)), Oid(str(commit.tree.id)))
@@ -230,7 +235,12 @@ def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally) -> Candidate
         tally.reject("too large", oid)
         return None
     when = datetime.fromtimestamp(commit.commit_time, UTC)
-    return Candidate(oid, base, said.strip(), body.strip(), when, patch, _diff(mirror, base, oid, tests))
+    return Candidate(oid, base, subject.strip(), body.strip(), when, patch, _diff(mirror, base, oid, tests), _number(message))
+
+
+def _number(message: str) -> str:
+    found = _NUMBER.search(message)
+    return (found[1] or found[2]) if found else ""
 
 
 def _diff(mirror: Mirror, base: Oid, oid: Oid, paths: Sequence[RepoPath]) -> str:
@@ -254,10 +264,8 @@ def _base_has(mirror: Mirror, base: Oid, name: str) -> bool:
 
 def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: Tally) -> Instance | None:
     """Return the instance, its lists made of what the tests do here; None when it is none."""
-    number = _NUMBER.search(f"{candidate.subject}\n{candidate.body}")
-    told = (number[1] or number[2]) if number else candidate.commit[:12]
     instance = Instance(
-        id=f"{where.repository.replace('/', '__')}-{told}",
+        id=f"{where.repository.replace('/', '__')}-{candidate.number or candidate.commit[:12]}",
         repository=where.repository,
         base=candidate.base,
         text=statement.text,
@@ -284,6 +292,9 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
         )
         if not _lists(runs[:1])[0]:
             break  # the first run says already that nothing is mended
+    if not runs[0][1].results:
+        tally.reject("environment", candidate.commit)
+        return None
     fixed, kept = _lists(runs)
     if not _lists(runs[:1])[0]:
         tally.reject("nothing fails before and passes after", candidate.commit)

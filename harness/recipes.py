@@ -16,6 +16,7 @@ Those that come with Backstory lie in `harness/recipes`; a user's own are read a
 """
 
 import hashlib
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from typing import Any
 from backstory.errors import UserError
 from backstory.harness.instances import Instance
 from backstory.harness.logs import reader_named
+from backstory.tools.dependencies import Dependencies
 
 TIMEOUT_S = 1800.0  # what the official harness gives
 ANY = "*"
@@ -61,10 +63,13 @@ def read_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
     return [recipe for _, origin, text in [*own, *sorted(shipped)] for recipe in _recipes(text, origin)]
 
 
-def plain_recipe(repository: str, python: str) -> Recipe:
-    """Return the recipe for a Python project nobody wrote one for: an editable install, its test extra where it has one, and pytest."""
-    install = "python -m pip install -e '.[test]' || python -m pip install -e '.[tests]' || python -m pip install -e ."
-    return Recipe(repository, (ANY,), python, (install, "python -m pip install pytest"), "python -m pytest -rA -p no:cacheprovider")
+def plain_recipe(repository: str, python: str, needs: Dependencies) -> Recipe:
+    """Return the recipe for a Python project nobody wrote one for: what its files say that its tests need, pytest, and the project itself, editable."""
+    words = [word for name in needs.files for word in ("-r", name)] + [*needs.requirements, "pytest"]
+    if needs.project:
+        words += ["-e", f".[{','.join(needs.extras)}]" if needs.extras else "."]
+    install = f"python -m pip install {' '.join(map(shlex.quote, words))}"
+    return Recipe(repository, (ANY,), python, (install,), "python -m pytest -rA -p no:cacheprovider")
 
 
 def recipe_for(instance: Instance, recipes: Iterable[Recipe]) -> Recipe | str:
