@@ -62,6 +62,19 @@ class Corpus:
         return files, _with_names(own, self.code.qualnames)
 
     @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """The number of the symbol that each symbol is defined in, -1 for one at the top of its file."""
+        found = np.full(len(self.file_of), -1, dtype=np.int64)
+        known: dict[str, int] = {}
+        file = -1
+        for number, (own, qualname) in enumerate(zip(self.file_of.tolist(), self.code.qualnames, strict=True)):
+            if own != file:
+                file, known = own, {}
+            known[qualname] = number
+            found[number] = known.get(qualname.rpartition(".")[0], -1)
+        return found
+
+    @cached_property
     def path_words(self) -> Sequence[Mapping[str, int]]:
         """The words of each path itself."""
         return [_path_words(path) for path in self.paths]

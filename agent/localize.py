@@ -9,6 +9,7 @@ A symbol inherits the score of its file and adds its own signals. Every score ca
 sum. What each signal is, how the weights were fitted and what they are worth: docs/localizer.md.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,12 @@ from backstory.agent.signals import (
     Scores,
     Signal,
     best_symbol_signal,
+    folder_signal,
     frame_signals,
     issue_query,
     mention_signal,
     name_signals,
+    owner_signal,
     past_signal,
     path_signal,
     recent_signal,
@@ -44,8 +47,6 @@ MAX_REASONS = 8
 PLACE_FACTORS: Mapping[str, float] = {"code": 1.0, "aside": 0.4, "test": 0.1, "prose": 0.1}
 # What is asked for where a model or a search through history goes on from the ranking: further down nothing is ever looked at.
 LOOKED_AT = 200
-# A file without symbols is one place; its score stands for the two thirds of a symbol's that come from its file and its text.
-MODULE_FACTOR = 0.7
 
 
 @dataclass(frozen=True)
@@ -54,36 +55,62 @@ class Weights:
 
     text, title: words of the issue, of its title, in the file. symbol, symbol_title: the same in the best symbol of the file. path: in its path.
     mention: named by path or module. name: defines identifiers named. frame: in a traceback. past: touched by similar past changes. told,
-    told_title: words of the issue, of its title, in the messages of all past changes of the file. recent: changed lately.
+    told_title: words of the issue, of its title, in the messages of all past changes of the file. recent: changed lately. folder: beside the best.
     """
 
-    text: float = 1.1
-    title: float = 1.3
-    symbol: float = 1.0
-    symbol_title: float = 1.4
-    path: float = 1.5
+    text: float = 1.0
+    title: float = 1.4
+    symbol: float = 0.7
+    symbol_title: float = 1.1
+    path: float = 1.8
     mention: float = 1.0
-    name: float = 0.5
-    frame: float = 0.6
-    past: float = 1.1
-    told: float = 1.2
-    told_title: float = 1.5
-    recent: float = 0.4
+    name: float = 0.4
+    frame: float = 1.2
+    past: float = 1.4
+    told: float = 1.0
+    told_title: float = 1.6
+    recent: float = 0.5
+    folder: float = 1.7
 
 
 @dataclass(frozen=True)
 class SymbolWeights:
-    """How much each signal counts for a symbol; file: the score of the file it is in; code: words of the issue's blocks of code."""
+    """How much each signal counts for a symbol, as for files.
 
-    file: float = 3.4
-    text: float = 2.6
-    title: float = 2.5
-    code: float = 2.5
-    name: float = 0.5
-    frame: float = 0.8
+    file, file_rank: score and place of the file it is in. owner: words of the title in the class it belongs to. code: words of the issue's blocks
+    of code.
+    """
+
+    file: float = 2.3
+    file_rank: float = 1.9
+    text: float = 2.8
+    title: float = 2.4
+    owner: float = 1.0
+    code: float = 2.7
+    name: float = 0.9
+    frame: float = 1.4
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure an answer is, by a logistic curve over what is known when it is given; fitted with the weights, over held-out repositories.
+
+    score: of the best file. lead: over the next one. matched: logarithm of 1 + the BM25 score of the issue's words in the best file, which is small
+    where hardly a rare word of the issue occurs in the code. What was said and what was: docs/localizer.md.
+    """
+
+    start: float = -1.6
+    score: float = 1.4
+    lead: float = 3.1
+    matched: float = 0.22
+
+    def of(self, score: float, lead: float, matched: float) -> float:
+        """Return the share of such answers whose first file is right."""
+        return 1 / (1 + math.exp(-(self.start + self.score * score + self.lead * lead + self.matched * math.log1p(matched))))
 
 
 DEFAULT_WEIGHTS = Weights()
+CONFIDENCE = Confidence()
 DEFAULT_SYMBOL_WEIGHTS = SymbolWeights()
 OF_HISTORY = frozenset({"past", "told", "told_title", "recent"})
 """The signals that only the past gives."""
@@ -100,10 +127,14 @@ class FileScore:
 
 @dataclass(frozen=True)
 class Localization:
-    """Files and places in them, each best first, ties by path and line."""
+    """Files and places in them, each best first, ties by path and line.
+
+    confidence: of how many such answers in a hundred, as a share, the first file is one that the change touches; None when a model has chosen.
+    """
 
     files: list[FileScore]
     locations: list[Location]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,15 +167,18 @@ def localize(
     corpus, clues = corpus_of(graph), find_clues(text)
     signals = find_signals(graph, corpus, clues, text, past or past_of(graph))
     tell("rank", 1, 2)
-    files = _add_up([(weight, signals.files[name]) for name, weight in vars(weights).items()], signals.factors)
-    in_file = Signal(
-        files.total[corpus.file_of], lambda number: Evidence("file", corpus.symbol(number).path, "is in a file that ranks high")
-    )
-    own = {"file": in_file, **signals.symbols}
-    symbols = _add_up([(weight, own[name]) for name, weight in vars(symbol_weights).items()], signals.factors[corpus.file_of])
+    by_themselves = _add_up(weights, signals.files, signals.factors)
+    files = _add_up(weights, {**signals.files, "folder": folder_signal(corpus.paths, by_themselves.total)}, signals.factors)
+    inherited = file_signals(corpus.paths, corpus.file_of, files.total)
+    symbols = _add_up(symbol_weights, {**inherited, **signals.symbols}, signals.factors[corpus.file_of])
+    # A file without symbols is one place: scored as a symbol would be whose words are all of the file's.
+    own = file_signals(corpus.paths, np.arange(len(corpus.paths)), files.total)
+    wholes = _add_up(symbol_weights, {**own, **signals.files}, signals.factors)
     is_kept = np.array([keep is None or keep(path) for path in corpus.paths], dtype=bool)
     localization = Localization(
-        _file_scores(corpus, files, is_kept, limit), _locations(graph, corpus, clues, files, symbols, is_kept, limit)
+        _file_scores(corpus, files, is_kept, limit),
+        _locations(graph, corpus, clues, wholes, symbols, is_kept, limit),
+        _confidence(files.total, is_kept, signals.files["text"].scores),
     )
     tell("rank", 2, 2)
     return localization
@@ -180,12 +214,27 @@ def find_signals(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, past
         symbols={
             "text": texts,
             "title": titles,
+            "owner": owner_signal(corpus, titles),
             "code": text_signal(symbols, code, what="code", b=SYMBOL_B),
             "name": symbol_names,
             "frame": symbol_frames,
         },
         factors=np.array([PLACE_FACTORS[place] for place in corpus.place]),
     )
+
+
+def file_signals(paths: Sequence[RepoPath], file_of: NDArray[np.int64], files: Scores) -> dict[str, Signal]:
+    """Return the signals that symbols have from the scores of their files."""
+
+    def why(number: int) -> Evidence:
+        return Evidence("file", paths[file_of[number]], "is in a file that ranks high")
+
+    ranks = np.empty(len(files))
+    ranks[(-files).argsort(kind="stable")] = np.arange(1, len(files) + 1)
+    return {
+        "file": Signal(files[file_of], why, closeness=1.0),
+        "file_rank": Signal(1 / ranks[file_of], why, closeness=1.0),
+    }
 
 
 @dataclass(frozen=True)
@@ -204,13 +253,23 @@ class _Sum:
         return tuple(dict.fromkeys(reasons))[:MAX_REASONS]
 
 
-def _add_up(terms: Sequence[tuple[float, Signal]], factors: Scores) -> _Sum:
-    """Add weighted signals; what no weight could exceed is 1."""
-    whole = sum(weight for weight, _ in terms) or 1.0
+def _add_up(weights: Weights | SymbolWeights, signals: Mapping[str, Signal], factors: Scores) -> _Sum:
+    """Add the signals that are there by their weights; the most that all could come to is 1."""
+    terms = [(weight, signals[name]) for name, weight in vars(weights).items() if name in signals]
+    whole = sum(vars(weights).values()) or 1.0
     total = np.zeros(len(factors))
     for weight, signal in terms:
         total += weight / whole * signal.scaled
     return _Sum(total * factors, terms)
+
+
+def _confidence(files: Scores, is_kept: NDArray[np.bool_], matched: Scores) -> float:
+    """Return how sure the first file is; 0 when there is none."""
+    best = _best(files, is_kept, 2)
+    if not best or files[best[0]] <= 0:
+        return 0.0
+    second = float(files[best[1]]) if len(best) > 1 else 0.0
+    return CONFIDENCE.of(float(files[best[0]]), float(files[best[0]]) - second, float(matched[best[0]]))
 
 
 def _file_scores(corpus: Corpus, files: _Sum, is_kept: NDArray[np.bool_], limit: int) -> list[FileScore]:
@@ -219,7 +278,7 @@ def _file_scores(corpus: Corpus, files: _Sum, is_kept: NDArray[np.bool_], limit:
 
 
 def _locations(
-    graph: RepoGraph, corpus: Corpus, clues: Clues, files: _Sum, symbols: _Sum, is_kept: NDArray[np.bool_], limit: int
+    graph: RepoGraph, corpus: Corpus, clues: Clues, wholes: _Sum, symbols: _Sum, is_kept: NDArray[np.bool_], limit: int
 ) -> list[Location]:
     """Return the best symbols, and the own lines of well-ranked files that have none."""
     found = [
@@ -227,13 +286,13 @@ def _locations(
         for number in _best(symbols.total, is_kept[corpus.file_of], limit)
     ]
     has_symbols = np.bincount(corpus.file_of, minlength=len(corpus.paths)) > 0
-    found += [(MODULE_FACTOR * float(files.total[number]), number, -1) for number in _best(files.total, is_kept & ~has_symbols, limit)]
+    found += [(float(wholes.total[number]), number, -1) for number in _best(wholes.total, is_kept & ~has_symbols, limit)]
     found = sorted((place for place in found if place[0] > 0), key=lambda place: (-place[0], place[1:]))
 
     def location(score: float, file: int, symbol: int) -> Location:
         path = corpus.paths[file]
         if symbol < 0:
-            return Location(path, _named_lines(corpus, clues, path) or _whole_file(graph, path), None, score, files.why(file))
+            return Location(path, _named_lines(corpus, clues, path) or _whole_file(graph, path), None, score, wholes.why(file))
         known = corpus.symbol(symbol)
         return Location(path, known.span, known.id, score, symbols.why(symbol))
 

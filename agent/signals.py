@@ -4,6 +4,7 @@ A signal is an array of raw scores, at least 0, over the corpus's paths or symbo
 and do not matter: `backstory.agent.localize` divides each by its largest value before it adds them up.
 """
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from backstory.memory.recall import Past
 
 Scores = NDArray[np.float64]
 
+# Below 1: what comes close to the best of a signal counts as nearly as good (docs/log.md, 2026-11-26).
+CLOSENESS = 0.7
 # A name defined in more files than this tells nothing (`run`, `get`, `__init__`).
 MAX_DEFINING_FILES = 20
 # Each caller up a traceback is this much less likely to be where the fault is than the frame it called.
@@ -39,16 +42,17 @@ RECENT_COMMITS = 1500
 
 @dataclass(frozen=True)
 class Signal:
-    """Raw scores, one for each document, and how to say why a document has one."""
+    """Raw scores, one for each document, and how to say why a document has one. closeness: power of the scaled ones."""
 
     scores: Scores
     why: Callable[[int], Evidence]
+    closeness: float = CLOSENESS
 
     @cached_property
     def scaled(self) -> Scores:
-        """Scores in 0..1, the largest 1 if any is positive."""
+        """Scores in 0..1, the largest 1 if any is positive; a close second is nearly as good."""
         top = self.scores.max(initial=0.0)
-        return self.scores / top if top > 0 else self.scores
+        return (self.scores / top) ** self.closeness if top > 0 else self.scores
 
 
 def text_signal(documents: Counted, query: Words, *, what: str, b: float = 0.75) -> Signal:
@@ -92,6 +96,38 @@ def best_symbol_signal(corpus: Corpus, symbols: Signal) -> Signal:
         return Evidence("text", symbol.id, f"{symbol.qualname} matches: {symbols.why(best).ref}")
 
     return Signal(scores, why)
+
+
+def folder_signal(paths: Sequence[RepoPath], files: Scores) -> Signal:
+    """Score each file by itself and the best other one in its folder (their geometric mean): what goes wrong goes wrong in a package.
+
+    files: scores by everything else.
+    """
+    best: dict[str, list[int]] = {}
+    for number in (-files).argsort(kind="stable").tolist():
+        found = best.setdefault(posixpath.dirname(paths[number]), [])
+        if len(found) < 2:
+            found.append(number)
+
+    def other(number: int) -> int | None:
+        return next((one for one in best[posixpath.dirname(paths[number])] if one != number), None)
+
+    others = [other(number) for number in range(len(paths))]
+
+    def why(number: int) -> Evidence:
+        path = paths[others[number] or 0]
+        return Evidence("folder", path, f"is in the same folder as {path}")
+
+    return Signal(np.sqrt(files * np.array([0.0 if one is None else files[one] for one in others])), why, closeness=1.0)
+
+
+def owner_signal(corpus: Corpus, symbols: Signal) -> Signal:
+    """Score each symbol by what it is defined in: a method by its class."""
+    owners = corpus.owners
+    return Signal(
+        np.where(owners >= 0, symbols.scores[np.maximum(owners, 0)], 0.0) if len(owners) else np.zeros(0),
+        lambda number: Evidence("text", corpus.symbol(int(owners[number])).id, f"is part of {corpus.symbol(int(owners[number])).qualname}"),
+    )
 
 
 def mention_signal(corpus: Corpus, clues: Clues) -> Signal:

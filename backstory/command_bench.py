@@ -33,7 +33,7 @@ for command in (run, score, report, mine):
 @click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it.")
 @click.option(
     "--arms",
-    default="full,no-history,churn",
+    default="full,no-history,other-history,churn",
     show_default=True,
     metavar="NAMES",
     help="What to compare; the first is held against the others.",
@@ -53,13 +53,16 @@ def locate(face: Face, data: Path, repos: str, arms: str, only: str, workers: in
     from backstory.config import made
     from backstory.errors import UserError
     from backstory.harness.data import read_dataset
-    from backstory.harness.locate_bench import ARMS, compare, locate_all
+    from backstory.harness.locate_bench import ARMS, OTHER_HISTORY, compare, locate_all, strangers
 
     names = tuple(dict.fromkeys(name for name in arms.split(",") if name))
     unknown = [name for name in names if name not in ARMS]
     if unknown or not names:
         raise UserError(f"unknown arms {', '.join(unknown) or '(none)'}; there are {', '.join(ARMS)}")
     instances = [instance for instance in read_dataset(data).instances if only in instance.id]
+    if OTHER_HISTORY in names[1:] and not strangers(instances, repos):
+        face.warn(f"there is one repository only, so no other one's history to compare with: without {OTHER_HISTORY}")
+        names = tuple(name for name in names if name != OTHER_HISTORY)
     with face.screen() as screen:
         ran = locate_all(instances, names, repos=repos, cache=made(face.folders().cache), workers=workers, report=screen.report)
     if out is not None:

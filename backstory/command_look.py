@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DIFFERENCES_SHOWN = 20
 DEFAULT_LIMIT = 10  # files and places shown; what a person reads through
+UNSURE = 0.5  # said when the first file is likelier wrong than right
 
 
 @click.command(
@@ -136,6 +137,7 @@ def locate(
         return face.give(
             {
                 "at": subject.at,
+                "confidence": None if found.confidence is None else round(found.confidence, 3),
                 "files": rows,
                 "locations": locations_json(places),
                 **spoken,
@@ -144,6 +146,8 @@ def locate(
         )
     if agent is not None and agent["diagnosis"]:
         face.say(f"{agent['diagnosis']}\n")
+    if found.confidence is not None and found.confidence < UNSURE and files:
+        face.say(f"not sure: of a hundred such answers the first file is right in {100 * found.confidence:.0f}\n", style="dim")
     for file in files:
         face.say(f"{file.score:.2f}  {file.path}", style="name")
         for item in file.why[:2]:

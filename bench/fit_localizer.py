@@ -13,6 +13,7 @@ the localizer does. What is printed for held-out repositories was scored by weig
 from __future__ import annotations
 
 import argparse
+import math
 import pickle
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,14 @@ from scipy.optimize import minimize
 
 from backstory.agent.clues import find_clues
 from backstory.agent.corpus import corpus_of
-from backstory.agent.localize import PLACE_FACTORS, find_signals
+from backstory.agent.localize import PLACE_FACTORS, file_signals, find_signals
+from backstory.agent.signals import folder_signal
 from backstory.errors import UserError
 from backstory.graph.build import build_graph
 from backstory.graph.source import open_source, resolve
-from backstory.harness.instances import Instance, gold_of, read_instances
+from backstory.graph.types import RepoPath
+from backstory.harness.data import read_dataset
+from backstory.harness.instances import Instance, gold_of
 from backstory.harness.intervals import interval
 from backstory.memory.recall import past_of
 
@@ -40,12 +44,14 @@ CUTS = (1, 3, 5, 10)
 
 @dataclass(frozen=True)
 class Case:
-    """The signals of one instance. files, symbols: a column for each name; gold: rows of the gold ones; factor: of each file; file_of: of each symbol."""
+    """The signals of one instance. paths: its files. files, symbols: a column for each name; matched: how much of the text each file has; gold: rows of the gold ones; factor: of each file; file_of: of each symbol."""
 
     id: str
     repository: str
+    paths: tuple[RepoPath, ...]
     file_names: tuple[str, ...]
     files: Array
+    matched: Array
     gold_files: tuple[int, ...]
     factor: Array
     symbol_names: tuple[str, ...]
@@ -65,7 +71,11 @@ def main() -> None:
     parser.add_argument("--penalty", type=float, default=PENALTY)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    cases = [case for instance in read_instances(options.data) if (case := read_case(instance, options.repos, options.cache, options.work))]
+    cases = [
+        case
+        for instance in read_dataset(options.data).instances
+        if (case := read_case(instance, options.repos, options.cache, options.work))
+    ]
     report(cases, options.penalty, tuple(name for name in options.only.split(",") if name))
 
 
@@ -89,8 +99,10 @@ def read_case(instance: Instance, repos: str, cache: Path, work: Path) -> Case |
     case = Case(
         instance.id,
         instance.repository,
+        tuple(corpus.paths),
         tuple(signals.files),
         np.stack([signal.scaled for signal in signals.files.values()], axis=1),
+        signals.files["text"].scores,
         tuple(corpus.number[path] for path in gold.files),
         signals.factors,
         tuple(signals.symbols),
@@ -150,19 +162,26 @@ def held_out(problems: Sequence[Problem], repositories: Sequence[str], penalty: 
 
 def report(cases: Sequence[Case], penalty: float, only: Sequence[str]) -> None:
     """Print the weights, and what held-out repositories get."""
-    file_names = [name for name in cases[0].file_names if not only or name in only]
-    columns = [cases[0].file_names.index(name) for name in file_names]
+    names = [name for name in cases[0].file_names if not only or name in only]
+    columns = [cases[0].file_names.index(name) for name in names]
     repositories = [case.repository for case in cases]
-    problems = [file_problem(case, columns) for case in cases]
-    weights = held_out(problems, repositories, penalty)
-    scores = [(case.files[:, columns] @ own) / own.sum() * case.factor for case, own in zip(cases, weights, strict=True)]
-    say("files", file_names, fit(problems, penalty))
-    symbol_problems = [symbol_problem(case, own) for case, own in zip(cases, scores, strict=True)]
+    rows = [case.files[:, columns] for case in cases]
+    first = held_out([file_problem(case, own) for case, own in zip(cases, rows, strict=True)], repositories, penalty)
+    if not only or "folder" in only:
+        names.append("folder")
+        totals = [scored(case, own, weights) for case, own, weights in zip(cases, rows, first, strict=True)]
+        beside = [folder_signal(case.paths, total).scaled for case, total in zip(cases, totals, strict=True)]
+        rows = [np.concatenate([own, other[:, None]], axis=1) for own, other in zip(rows, beside, strict=True)]
+    problems = [file_problem(case, own) for case, own in zip(cases, rows, strict=True)]
+    say("files", names, fit(problems, penalty))
+    scores = [scored(case, own, weights) for case, own, weights in zip(cases, rows, held_out(problems, repositories, penalty), strict=True)]
+    symbol_rows = [symbol_columns(case, own) for case, own in zip(cases, scores, strict=True)]
+    symbol_problems = [symbol_problem(case, own) for case, own in zip(cases, symbol_rows, strict=True)]
+    say("symbols", ["file", "file_rank", *cases[0].symbol_names], fit(symbol_problems, penalty))
     symbol_weights = held_out(symbol_problems, repositories, penalty)
-    say("symbols", ["file", *cases[0].symbol_names], fit(symbol_problems, penalty))
     measures: dict[str, list[float]] = {}
-    for case, own, symbol_own in zip(cases, scores, symbol_weights, strict=True):
-        functions = symbol_columns(case, own) @ symbol_own * case.factor[case.file_of]
+    for case, own, columns_of_symbols, weights in zip(cases, scores, symbol_rows, symbol_weights, strict=True):
+        functions = columns_of_symbols @ weights * case.factor[case.file_of]
         functions[~case.is_function] = -1.0
         for what, gold, ranked in (("file", case.gold_files, own), ("function", case.gold_symbols, functions)):
             for measure, value in measured(what, gold, ranked):
@@ -170,24 +189,58 @@ def report(cases: Sequence[Case], penalty: float, only: Sequence[str]) -> None:
     for measure, values in measures.items():
         found = interval(values)
         print(f"{measure:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.count}")
+    calibrate(scores, cases)
 
 
-def file_problem(case: Case, columns: Sequence[int]) -> Problem:
+def scored(case: Case, rows: Array, weights: Array) -> Array:
+    """Return the scores of files as the localizer gives them."""
+    total: Array = rows @ weights / weights.sum() * case.factor
+    return total
+
+
+def file_problem(case: Case, rows: Array) -> Problem:
     """Return the files that are candidates: code and what stands beside it."""
     kept = np.flatnonzero(case.factor >= PLACE_FACTORS["aside"])
-    return Problem(case.files[kept][:, columns], [int(np.searchsorted(kept, gold)) for gold in case.gold_files if gold in kept])
+    return Problem(rows[kept], [int(np.searchsorted(kept, gold)) for gold in case.gold_files if gold in kept])
 
 
-def symbol_columns(case: Case, file_scores: Array) -> Array:
-    """Return the columns of symbols with that of their file's score before them."""
-    return np.concatenate([file_scores[case.file_of][:, None], case.symbols], axis=1)
+def symbol_columns(case: Case, files: Array) -> Array:
+    """Return the columns of symbols, those from the scores of their files before them."""
+    own = file_signals(case.paths, case.file_of, files)
+    return np.concatenate([np.stack([signal.scaled for signal in own.values()], axis=1), case.symbols], axis=1)
 
 
-def symbol_problem(case: Case, file_scores: Array) -> Problem:
+def symbol_problem(case: Case, rows: Array) -> Problem:
     """Return the functions that are candidates."""
     kept = np.flatnonzero(case.is_function & (case.factor[case.file_of] >= PLACE_FACTORS["aside"]))
     gold = [int(np.searchsorted(kept, number)) for number in case.gold_symbols if number in kept]
-    return Problem(symbol_columns(case, file_scores)[kept], gold)
+    return Problem(rows[kept], gold)
+
+
+def calibrate(scores: Sequence[Array], cases: Sequence[Case]) -> None:
+    """Print how often the best file is a gold one, by what the localizer knows when it answers (`backstory.agent.localize.Confidence`)."""
+    found = []
+    for case, own in zip(cases, scores, strict=True):
+        if case.gold_files:
+            top, second = (-own).argsort(kind="stable")[:2].tolist()
+            evidence = (own[top], own[top] - own[second], math.log1p(case.matched[top]))
+            found.append((1.0, *evidence, float(top in case.gold_files)))
+    *columns, right = np.array(found).T
+    rows = np.stack(columns, axis=1)
+
+    def loss(weights: Array) -> float:
+        chances = 1 / (1 + np.exp(-rows @ weights))
+        return float(-np.mean(np.log(np.where(right > 0, chances, 1 - chances)))) + 1e-3 * float(weights[1:] @ weights[1:])
+
+    fitted = minimize(loss, np.zeros(rows.shape[1])).x
+    print(
+        "confidence: " + ", ".join(f"{name} {value:.2f}" for name, value in zip(("start", "score", "lead", "matched"), fitted, strict=True))
+    )
+    chances = 1 / (1 + np.exp(-rows @ fitted))
+    for part in np.array_split(chances.argsort(), 4):
+        print(
+            f"  said {chances[part].mean():.2f} ({chances[part].min():.2f} to {chances[part].max():.2f}), was {right[part].mean():.2f} of {len(part)}"
+        )
 
 
 def measured(what: str, gold: Sequence[int], scores: Array) -> Iterator[tuple[str, float]]:

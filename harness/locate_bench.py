@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +25,7 @@ from backstory.graph.source import open_source, resolve
 from backstory.graph.types import RepoPath, Report, SymbolId
 from backstory.harness.instances import Gold, Instance, gold_of
 from backstory.harness.intervals import Interval, interval, paired
+from backstory.memory.recall import Past, past_of
 
 DEPTH = 10
 CUTS = (1, 3, 5, 10)
@@ -36,9 +38,12 @@ CHUNK = 8
 ARMS: Mapping[str, Weights] = {
     "full": DEFAULT_WEIGHTS,
     "no-history": replace(DEFAULT_WEIGHTS, **dict.fromkeys(OF_HISTORY, 0.0)),
+    "other-history": DEFAULT_WEIGHTS,
     "churn": Weights(**{name: float(name == "recent") for name in vars(DEFAULT_WEIGHTS)}),
 }
-"""What each arm leaves of the localizer; `churn` has no text at all, only what changed lately."""
+"""What each arm leaves of the localizer; `churn` has no text at all, only what changed lately. In `other-history` the commits say what those of another
+repository say: what they touched and when is true, so what is lost is what messages tell."""
+OTHER_HISTORY = "other-history"
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ def locate_all(
     chunks = list(_chunks(instances))
     found: dict[str, list[Row] | Failed] = {}
     tell("locating", 0, len(instances))
-    jobs = [(chunk, tuple(arms), repos, cache) for chunk in chunks]
+    others = strangers(instances, repos) if OTHER_HISTORY in arms else {}
+    jobs = [(chunk, tuple(arms), others.get(chunk[0].repository), repos, cache) for chunk in chunks]
     if workers < 2:
         for job in jobs:
             for instance in job[0]:
@@ -198,24 +204,32 @@ def _chunks(instances: Sequence[Instance]) -> Iterator[list[Instance]]:
         yield chunk
 
 
-def _run_chunk(instances: Sequence[Instance], arms: Sequence[str], repos: str, cache: Path) -> dict[str, list[Row] | Failed]:
+def strangers(instances: Sequence[Instance], repos: str) -> dict[str, Instance]:
+    """Return for each repository at hand an instance of another one, whose history stands in for its own; empty when there is one only."""
+    first: dict[str, Instance] = {}
+    for instance in instances:
+        if _folder(instance, repos).exists():
+            first.setdefault(instance.repository, instance)
+    names = list(first)
+    return {name: first[names[(place + 1) % len(names)]] for place, name in enumerate(names)} if len(names) > 1 else {}
+
+
+def _run_chunk(
+    instances: Sequence[Instance], arms: Sequence[str], stranger: Instance | None, repos: str, cache: Path
+) -> dict[str, list[Row] | Failed]:
     found: dict[str, list[Row] | Failed] = {}
     for instance in instances:
         try:
-            found[instance.id] = _run(instance, arms, repos=repos, cache=cache)
+            found[instance.id] = _run(instance, arms, stranger, repos=repos, cache=cache)
         except UserError as error:
             found[instance.id] = Failed(instance.id, str(error))
     return found
 
 
-def _run(instance: Instance, arms: Sequence[str], *, repos: str, cache: Path) -> list[Row]:
-    owner, _, name = instance.repository.partition("/")
-    source = open_source(Path(repos.format(owner=owner, name=name)))
-    at = resolve(source, instance.base)
-
+def _run(instance: Instance, arms: Sequence[str], stranger: Instance | None, *, repos: str, cache: Path) -> list[Row]:
     def answered() -> tuple[RepoGraph, Localization, float]:
         started = time.perf_counter()
-        graph = build_graph(source, at, cache_dir=cache, tiers=frozenset({"paths", "code"}))
+        graph = _graph(_folder(instance, repos), instance.base, cache)
         found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arms[0]])
         return graph, found, time.perf_counter() - started
 
@@ -226,11 +240,33 @@ def _run(instance: Instance, arms: Sequence[str], *, repos: str, cache: Path) ->
         gold = gold_of(instance.patch, graph)
         rows = [_row(instance, arms[0], gold, found, graph, (new_s, warm_s))]
         for arm in arms[1:]:
-            found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arm])
+            past = None
+            if arm == OTHER_HISTORY and stranger is not None:
+                past = past_of(graph).saying(_past_at(_folder(stranger, repos), stranger.base, cache))
+            found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arm], past=past)
             rows.append(_row(instance, arm, gold, found, graph, (new_s, warm_s)))
     finally:
         graph.close()
     return rows
+
+
+def _folder(instance: Instance, repos: str) -> Path:
+    owner, _, name = instance.repository.partition("/")
+    return Path(repos.format(owner=owner, name=name))
+
+
+def _graph(folder: Path, base: str, cache: Path) -> RepoGraph:
+    source = open_source(folder)
+    return build_graph(source, resolve(source, base), cache_dir=cache, tiers=frozenset({"paths", "code"}))
+
+
+@lru_cache(maxsize=1)
+def _past_at(folder: Path, base: str, cache: Path) -> Past:
+    graph = _graph(folder, base, cache)
+    try:
+        return past_of(graph)
+    finally:
+        graph.close()
 
 
 def _row(instance: Instance, arm: str, gold: Gold, found: Localization, graph: RepoGraph, seconds: tuple[float, float]) -> Row:

@@ -125,3 +125,53 @@ def test_a_huge_paste_is_ranked_by_its_head(graph):
     """A million characters of log behind the complaint change neither the answer nor its form."""
     found = localize(graph, "split_fields drops the last field\n\n" + "2020-01-01 12:00:00 INFO worker idle 17\n" * 25_000, limit=3)
     assert found.files[0].path == "app/parser.py"
+
+
+TRACE_ONLY = """Traceback (most recent call last):
+  File "/x/site-packages/app/server.py", line 9, in start
+    return parse_date('x')
+  File "/x/site-packages/app/parser.py", line 6, in split_fields
+    return text.split('-')
+AttributeError: 'int' object has no attribute 'split'
+"""
+LOG = "2020-01-01 12:00:00 INFO worker idle 17\n" * 25_000
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("`split_fields` verliert das letzte Feld, wenn ein Bindestrich am Ende steht", "app/parser.py"),  # another language than English
+        (TRACE_ONLY, "app/parser.py"),  # nothing but a stack trace
+        (f"It stops\n\n{LOG}\nsplit_fields", None),  # a megabyte of log before what matters
+        ("![shot](https://example.org/assets/1/0f3a.png)", None),  # nothing but a picture
+        ("See src/gone.py, app/nowhere.py and lib\\\\gone.dll", None),  # names of files that do not exist
+        ("it does not work, please help", None),  # no word of code at all
+        ("", None),
+        ("\x00\ud800 \x1b[31m" + "(" * 5000, None),  # what is no text
+    ],
+)
+def test_any_text_is_answered_in_order(graph, text, place):
+    """Whatever is pasted gives every file once, with scores in 0..1 and a confidence; where the text points at a place, that is first."""
+    found = localize(graph, text, limit=0)
+    assert {file.path for file in found.files} == set(FILES)
+    assert all(0 <= file.score <= 1 for file in found.files)
+    assert 0 <= found.confidence < 1
+    if place is not None:
+        assert found.files[0].path == place
+
+
+def test_confidence_is_low_where_the_text_says_nothing(graph):
+    """A complaint without a word of code, a picture and an empty text are answered with less confidence than one that names its function."""
+    named = localize(graph, "split_fields drops the last field", limit=1).confidence
+    for text in ("it does not work, please help", "![shot](https://example.org/assets/1/0f3a.png)", ""):
+        assert localize(graph, text, limit=1).confidence < min(0.5, named)
+
+
+def test_confidence_is_of_the_files_that_are_kept(graph):
+    """Where the best file is left out, the answer is about the next, and nothing is sure where nothing is left."""
+    text = "split_fields drops the last field"
+    whole, without = localize(graph, text, limit=1), localize(graph, text, limit=1, keep=lambda path: path != "app/parser.py")
+    assert without.files[0].path != "app/parser.py"
+    assert without.confidence < whole.confidence
+    none = localize(graph, text, limit=1, keep=lambda path: False)
+    assert (none.files, none.locations, none.confidence) == ([], [], 0.0)

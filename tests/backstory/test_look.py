@@ -100,7 +100,8 @@ def test_locate_finds_the_place_and_says_why(cli, repo, tmp_path):
     (tmp_path / "issue.md").write_text(ISSUE)
     ended = cli("locate", "--repo", repo.root, "--issue", tmp_path / "issue.md", "--json")
     found = json.loads(ended.out)
-    assert list(found) == ["at", "files", "locations", "seconds"]
+    assert list(found) == ["at", "confidence", "files", "locations", "seconds"]
+    assert 0 < found["confidence"] < 1
     assert found["at"] == repo.head
     assert list(found["files"][0]) == ["path", "score", "why"] and found["files"][0]["path"] == "src/dates.py"
     assert list(found["files"][0]["why"][0]) == ["kind", "ref", "note"]
