@@ -245,12 +245,15 @@ class _Sum:
     terms: Sequence[tuple[float, Signal]]
 
     def why(self, number: int) -> tuple[Evidence, ...]:
-        """Return the reasons that make up most of one score, largest first."""
+        """Return the reasons that make up most of one score, largest first, those about its surroundings after the others."""
         parts = [(weight * float(signal.scaled[number]), place, signal) for place, (weight, signal) in enumerate(self.terms)]
         whole = sum(part for part, _, _ in parts)
         spoken = [(part, place, signal) for part, place, signal in parts if part > 0 and part >= REASON_SHARE * whole]
         reasons = [signal.why(number) for _, _, signal in sorted(spoken, key=lambda part: (-part[0], part[1]))]
-        return tuple(dict.fromkeys(reasons))[:MAX_REASONS]
+        return tuple(sorted(dict.fromkeys(reasons), key=lambda reason: reason.kind in _AROUND))[:MAX_REASONS]
+
+
+_AROUND = frozenset({"folder", "file"})  # kinds of evidence that are not about the place itself
 
 
 def _add_up(weights: Weights | SymbolWeights, signals: Mapping[str, Signal], factors: Scores) -> _Sum:
