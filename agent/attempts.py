@@ -322,4 +322,6 @@ def _unproven_outcome(candidate: Candidate) -> str:
         return f"the same as {candidate.same_as}"
     if not candidate.attempt.patch:
         return "no change"
+    if candidate.attempt.question is None:
+        return "not judged"
     return "passes the check" if candidate.attempt.passed else "fails the check"

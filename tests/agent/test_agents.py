@@ -142,6 +142,7 @@ class TestWithoutACheck:
         outcome = attempted(bare.root, tmp_path / "home", roles([FOUND], [EDIT, SUBMIT, SUBMIT, SUBMIT]), check=None)
         assert (outcome.exit_code, outcome.solution.status) == (ExitCode.UNVERIFIED, "unverified")
         assert "no check was given and no test was written" in outcome.solution.reason
+        assert [tried.outcome for tried in outcome.solution.tried] == ["not judged"]
 
 
 class TestAttempts:
