@@ -172,7 +172,8 @@ def fix(
     source = open_source(request.repo)
     base = resolve(source, "HEAD" if request.base is None else request.base)
     open_sandbox(request.sandbox)  # refuse before any work is done
-    uncommitted_files, notes = _carry(request, source)
+    # A prepared environment is that of a commit, whatever the checkout is at.
+    uncommitted_files, notes = _carry(request, source) if request.prepared is None else ({}, ())
     given = {str(path): base64.b64encode(content).decode() for path, content in (carried or {}).items()}
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     start = _Start(request, base, {**uncommitted_files, **given}, notes)
@@ -332,7 +333,7 @@ def _go(
             sandbox,
             environment,
             bound_at,
-            build_outputs(source.work_tree) if source.work_tree else (),
+            build_outputs(source.work_tree) if source.work_tree and request.prepared is None else (),
             Limits(wall_s=request.check_timeout_s),
         )
         cache = stack.enter_context(VerdictCache(graph.mirror.path.parent / "verdicts.db")) if remember else None

@@ -108,7 +108,7 @@ def run(
     from backstory.agent.budget import Budget
     from backstory.endpoint import model_settings
     from backstory.endpoint import open_model as opened
-    from backstory.harness.run import Batch, Whole, data_digest, played
+    from backstory.harness.run import Batch, Whole, played
 
     if sum([gold, empty, replay is not None]) > 1:
         raise click.UsageError("--gold, --empty and --replay exclude each other", click.get_current_context())
@@ -125,7 +125,6 @@ def run(
     batch = Batch(
         name=name,
         arm=arm,
-        data=data_digest(instances),
         model=settings,
         budget=Budget(config.limits.budget_seconds, config.limits.budget_steps, config.limits.budget_tokens),
         attempts=config.limits.attempts,
@@ -164,7 +163,7 @@ def score(face: Face, /, predictions: Path | None, again: bool, as_json: bool, *
     """
     from backstory.agent.budget import Budget
     from backstory.harness.predictions import read_predictions
-    from backstory.harness.run import Batch, Whole, data_digest
+    from backstory.harness.run import Batch, Whole
 
     instances = _instances(face, given)
     if again:
@@ -176,7 +175,7 @@ def score(face: Face, /, predictions: Path | None, again: bool, as_json: bool, *
     if not chosen:
         face.warn("the file holds no prediction")
     name = next(iter(found.values())).model if found else "unknown"
-    batch = Batch(name, "given", data_digest(chosen), None, Budget(), 1, 1.0, validate=not given["no_validate"], strict=given["strict"])
+    batch = Batch(name, "given", None, Budget(), 1, 1.0, validate=not given["no_validate"], strict=given["strict"])
     return _batch(face, batch, chosen, given, lambda instance: found.get(instance.id), None, Whole(), as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import comb
-from typing import Literal
+from typing import Literal, get_args
 
 from backstory.agent.written import to_json
 from backstory.harness.intervals import Interval, interval, paired
@@ -18,15 +18,21 @@ from backstory.harness.run import Row
 from backstory.harness.untrusted import code_span
 
 Failure = Literal[
-    "", "wrong file", "right file, wrong logic", "not applied", "limit", "empty", "leaked", "broken environment", "not runnable here"
+    "",
+    "wrong file",
+    "right file, wrong logic",
+    "not applied",
+    "limit",
+    "empty",
+    "leaked",
+    "broken environment",
+    "not runnable here",
+    "not judged",
 ]
 """Why an instance is not resolved; "" for one that is. limit: a budget ended the run without a patch, or its tests took too long."""
 
-FAILURES: tuple[Failure, ...] = (
-    *("wrong file", "right file, wrong logic", "not applied", "limit", "empty", "leaked"),
-    *("broken environment", "not runnable here"),
-)
-UNJUDGED: frozenset[Failure] = frozenset({"broken environment", "not runnable here"})
+FAILURES: tuple[Failure, ...] = get_args(Failure)[1:]
+UNJUDGED: frozenset[Failure] = frozenset({"broken environment", "not runnable here", "not judged"})
 ROWS_SHOWN = 500  # in Markdown; JSON has all
 
 
@@ -94,6 +100,8 @@ def failure_of(row: Row) -> Failure:
             return "broken environment"
         case "not_here":
             return "not runnable here"
+        case "not_judged":
+            return "not judged"
         case "leaked":
             return "leaked"
         case "not_applied":

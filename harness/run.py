@@ -51,9 +51,9 @@ from backstory.harness.recipes import Recipe, recipe_for
 from backstory.harness.trees import first_check
 from backstory.tools.cover import build_cover
 
-RowStatus = Literal["resolved", "failed", "empty", "not_applied", "timed_out", "leaked", "broken", "not_here"]
-"""leaked: the run saw the future, so its patch counts for nothing. not_here: the instance cannot run on this machine. Both "broken" and "not_here" say
-nothing about the patch and are counted apart."""
+RowStatus = Literal["resolved", "failed", "empty", "not_applied", "timed_out", "leaked", "broken", "not_here", "not_judged"]
+"""leaked: the run saw the future, so its patch counts for nothing. not_here: the instance cannot run on this machine. not_judged: nobody asked. The last
+three say nothing about the patch and are counted apart."""
 
 Arm = Literal["agent", "gold", "empty", "given"]
 """Where patches come from: a run of Backstory, the true patch, nothing, a file of predictions."""
@@ -92,10 +92,11 @@ class Row:
     """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran.
 
     excused: tests that the true patch does not bring to pass here, left out of the verdict. flaky: tests that two runs on the same tree disagree on.
-    seconds: of judging.
+    seconds: of judging. data: digest of the instance.
     """
 
     id: str
+    data: str
     repository: str
     status: RowStatus
     reason: str
@@ -113,15 +114,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch is asked. The fields but `workers` and the budgets of the whole must be the same when it goes on.
+    """What a batch is asked, which must be the same when it goes on; more instances may be asked for.
 
-    data: digest of the instances. judge: whether patches are judged. validate: whether environments are validated first. with_check: whether a run is given
+    judge: whether patches are judged. validate: whether environments are validated first. with_check: whether a run is given
     the first failing test of its instance as the check; the others judge it. languages: whose files runs look at.
     """
 
     name: str
     arm: Arm
-    data: str
     model: ModelSettings | None
     budget: Budget
     attempts: int
@@ -264,9 +264,9 @@ def grade_again(rows: Sequence[Row], instances: Sequence[Instance], grader: Grad
     return again
 
 
-def data_digest(instances: Sequence[Instance]) -> str:
-    """Return what tells one set of instances from another, whatever file they came in."""
-    return sha256("\n".join(sorted(json.dumps(to_json(instance), sort_keys=True) for instance in instances)).encode()).hexdigest()[:16]
+def data_digest(instance: Instance) -> str:
+    """Return what tells an instance from another of the same id, whatever file it came in."""
+    return sha256(json.dumps(to_json(instance), sort_keys=True).encode()).hexdigest()[:16]
 
 
 # --- one instance ----------------------------------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def _worked(bench: Bench, instance: Instance) -> Row:
         if validity.status == "broken" or (bench.batch.strict and validity.status == "excused"):
             return replace(row, status="broken", reason=_said(validity), excused=())
     if bench.grader is None or not bench.batch.judge:
-        return replace(row, status="empty" if not patch.strip() else "failed", reason="not judged")
+        return replace(row, status="not_judged" if patch.strip() else "empty")
     if not patch.strip() and bench.batch.arm != "empty":
         return replace(row, reason=spent.stopped if spent else "")
     judged = bench.grader.judge(instance, ready, patch)
@@ -424,9 +424,8 @@ def _spent(bench: Bench, instance: Instance, outcome: Outcome) -> Spent:
 
 
 def _row(instance: Instance, patch: str, status: RowStatus, reason: str, *, spent: Spent | None = None, audit: Audit | None = None) -> Row:
-    return Row(
-        instance.id, instance.repository, status, reason, None, None, "", (), changed_by(patch, instance.patch), spent, audit, (), 0.0
-    )
+    changed = changed_by(patch, instance.patch)
+    return Row(instance.id, data_digest(instance), instance.repository, status, reason, None, None, "", (), changed, spent, audit, (), 0.0)
 
 
 def changed_by(patch: str, true_patch: str) -> Changed:
@@ -494,7 +493,12 @@ def _begin(bench: Bench) -> None:
 
 def _finished(bench: Bench, instance: Instance) -> Row | None:
     file = bench.home(instance) / "row.json"
-    return _read_row(file) if file.exists() else None
+    row = _read_row(file) if file.exists() else None
+    if row is not None and row.data != data_digest(instance):
+        raise UserError(
+            f"{str(bench.out)!r} holds what came of another {instance.id}; the data has changed, name another folder with --out"
+        )
+    return row
 
 
 def _read_row(file: Path) -> Row:

@@ -139,7 +139,7 @@ def test_a_flaky_test_is_named(run, shop, tmp_path):
 
 
 def test_finished_instances_are_not_run_again(run, shop, tmp_path):
-    """The same command goes on; one that asks for something else is refused."""
+    """The same command goes on, with more instances too; one that asks for something else, or of other data, is refused."""
     first = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json"))
     row = tmp_path / "instances" / "octo__shop-12" / "row.json"
     before = row.stat().st_mtime_ns
@@ -147,6 +147,13 @@ def test_finished_instances_are_not_run_again(run, shop, tmp_path):
     assert row.stat().st_mtime_ns == before
     other = run("bench", "run", *shop.where, "--empty", "--out", tmp_path)
     assert other.exit_code == 2 and "holds a batch with another name ('gold', now 'empty')" in other.error
+    shop.write(shop.row(), shop.row(instance_id="octo__shop-13"))
+    more = rows(run("bench", "run", *shop.where, "--gold", "--out", tmp_path, "--json"))
+    assert sorted(more) == ["octo__shop-12", "octo__shop-13"] and row.stat().st_mtime_ns == before
+    shop.write(shop.row(problem_statement="something else"))
+    changed = run("bench", "run", *shop.where, "--gold", "--out", tmp_path)
+    shop.write(shop.row())
+    assert changed.exit_code == 2 and "holds what came of another octo__shop-12" in changed.error
 
 
 def test_a_batch_that_is_killed_goes_on(run, shop, tmp_path):

@@ -27,7 +27,7 @@ def row(
     grade = Grade(Side((), ()), Side((), broke)) if broke else None
     found = tuple(Finding("identifier", word, "tool message") for word in warnings)
     changed = Changed(files, ("a.py", "b.py"), 6, 3)
-    return Row(id, repository, status, reason, official, grade, "valid", excused, changed, spent, Audit((), found, 2), (), 2.0)
+    return Row(id, "", repository, status, reason, official, grade, "valid", excused, changed, spent, Audit((), found, 2), (), 2.0)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def row(
         (row("1", "leaked"), "leaked"),
         (row("1", "broken"), "broken environment"),
         (row("1", "not_here"), "not runnable here"),
+        (row("1", "not_judged"), "not judged"),
     ],
 )
 def test_why_an_instance_is_not_resolved(made, why):
