@@ -112,11 +112,13 @@ class Purse:
 
 
 def total(one: Usage, other: Usage) -> Usage:
-    """Return what two replies cost together; cached tokens are known where either tells them."""
-    told = [usage.cached_tokens for usage in (one, other) if usage.cached_tokens is not None]
+    """Return what two replies cost together; cached and reusable tokens are known where either tells them."""
+    cached = [usage.cached_tokens for usage in (one, other) if usage.cached_tokens is not None]
+    reusable = [usage.reusable_tokens for usage in (one, other) if usage.reusable_tokens is not None]
     return Usage(
         one.input_tokens + other.input_tokens,
-        sum(told) if told else None,
+        sum(cached) if cached else None,
         one.output_tokens + other.output_tokens,
         round(one.seconds + other.seconds, 3),
+        sum(reusable) if reusable else None,
     )

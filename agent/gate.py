@@ -6,7 +6,6 @@ fitting into the server's cache, and where a server does not say how large that 
 """
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from backstory.agent.messages import Message, Model, Reply, Sampling, ToolSchema, Usage
 from backstory.agent.schedule import Counts, Header, Ledger
-from backstory.agent.wire import write_messages, write_tools
+from backstory.agent.wire import prompt_bytes
 
 # How soon somebody who waits at the gate sees that nobody wants its reply any more; nothing else wakes it for that.
 CANCEL_S = 0.5
-# Bytes of a prompt's JSON that make a token, until a server has said how many tokens a prompt of so many bytes really was.
+# Bytes of a prompt that make a token, until a server has said how many tokens a prompt of so many bytes really was.
 BYTES_A_TOKEN = 4.0
 
 
@@ -44,7 +43,7 @@ class Gate:
 
         phase: programs of one phase are expected to grow alike. opening: messages that other programs begin with too, after the tools.
         """
-        header = _written(opening, tools)
+        header = prompt_bytes(opening, tools)
         with self._changed:
             self._begun += 1
             id = f"{phase}-{self._begun}"
@@ -83,7 +82,7 @@ class Gate:
                 self._bytes_a_token = prompt / usage.input_tokens
             context = usage.input_tokens + usage.output_tokens or self._tokens(prompt)
             tool = reply.message.calls[0].name if reply is not None and reply.message.calls else ""
-            self._ledger.answered(id, context, cached=usage.cached_tokens, tool=tool, now=self._clock())
+            self._ledger.answered(id, context, cached=usage.cached_tokens, reusable=usage.reusable_tokens, tool=tool, now=self._clock())
             self._changed.notify_all()
 
     def _tokens(self, length: int) -> int:
@@ -143,7 +142,7 @@ class Program:
     ) -> Reply:
         """Return the next message; see `Model`. The time at the gate counts as the call's, and is told in the reply."""
         started = time.monotonic()
-        prompt = len(_written(messages, tools))
+        prompt = len(prompt_bytes(messages, tools))
         if not self.gate.enter(self.id, prompt, timeout_s=timeout_s, cancel=cancel):
             return Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started))
         held_s = time.monotonic() - started
@@ -153,8 +152,3 @@ class Program:
         finally:
             self.gate.leave(self.id, prompt, reply)
         return replace(reply, held_s=held_s)
-
-
-def _written(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> bytes:
-    """Return a prompt about as it is sent, for its length and for telling equal beginnings."""
-    return json.dumps([write_tools(tools), write_messages(messages)], ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -38,12 +38,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one reply cost. cached_tokens: those of the input that the server had kept (inside input_tokens), None where it does not say."""
+    """What one reply cost.
+
+    cached_tokens: those of the input that the server had kept (inside input_tokens), None where it does not say. reusable_tokens: those that a server
+    which forgets nothing would have kept, of all that this process asked it before, None where nobody reckoned.
+    """
 
     input_tokens: int = 0
     cached_tokens: int | None = None
     output_tokens: int = 0
     seconds: float = 0.0
+    reusable_tokens: int | None = None
 
 
 @dataclass(frozen=True)

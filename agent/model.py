@@ -23,14 +23,15 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from backstory.agent.failures import Failure, is_overflow, read_retry_after, remedy
 from backstory.agent.messages import Message, Reply, Sampling, ToolSchema, Usage
+from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
 from backstory.agent.secret import Secret
-from backstory.agent.wire import read_reply, read_stop, write_messages, write_tools
+from backstory.agent.wire import prompt_bytes, read_reply, read_stop, write_messages, write_tools
 from backstory.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class RemoteModel:
         self._before_import = before_import
         self._jitter = jitter
         self._target: _Target | None = None
+        self._asked = PrefixCache(BLOCK_TOKENS)
 
     @property
     def name(self) -> str:
@@ -88,6 +90,8 @@ class RemoteModel:
         engine = _engine(self._before_import)
         if self._target is None:
             self._target = _target(self._endpoint, engine.litellm)
+        prompt = prompt_bytes(messages, tools)
+        known = self._asked.admit(prompt) / count_tokens(prompt)
         started = time.monotonic()
         request = _request(self._target, messages, tools, sampling)
         call = _Call(engine.litellm, request, self._jitter, started + timeout_s, turn=len(messages))
@@ -102,7 +106,10 @@ class RemoteModel:
             outcome = None
         if isinstance(outcome, Failure):
             raise ModelError(remedy(outcome, self._endpoint.model, self._endpoint.api_base, self._endpoint.key))
-        return outcome or Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started), call.retries)
+        if outcome is None:
+            return Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started), call.retries)
+        self._asked.keep(prompt_bytes((*messages, outcome.message), tools))
+        return replace(outcome, usage=replace(outcome.usage, reusable_tokens=int(known * outcome.usage.input_tokens)))
 
 
 class _Call:

@@ -89,8 +89,8 @@ class Counts:
 class _Program:
     """One conversation.
 
-    state: "idle" (its tool runs, or it has not asked), "waiting" to be let in, "asking". since: when that began. context: its tokens now; kept: those
-    that the server had seen before its present prompt; first: those of its first prompt; safe: turns in which it cannot be paused.
+    state: "idle" (its tool runs, or it has not asked), "waiting" to be let in, "asking". since: when that began. context: its tokens now; first: those of
+    its first prompt; safe: turns in which it cannot be paused.
     """
 
     id: str
@@ -102,7 +102,6 @@ class _Program:
     state: Literal["idle", "waiting", "asking"] = "idle"
     admitted: bool = False
     context: int = 0
-    kept: int = 0
     first: int = 0
     turns: int = 0
     safe: int = 0
@@ -116,12 +115,12 @@ class _Program:
 
 @dataclass
 class _Window:
-    """What the newest turns came to. expected: tokens that a cache which forgets nothing would have reused."""
+    """What the newest turns came to, in tokens and pauses."""
 
     turns: int = 0
     pauses: int = 0
     cached: int = 0
-    expected: int = 0
+    reusable: int = 0
 
 
 @dataclass
@@ -153,21 +152,25 @@ class Ledger:
         if program.turns and program.tool:
             self._runs.setdefault(program.tool, deque(maxlen=RUNS_KEPT)).append(now - program.since)
         if not program.turns:
-            program.first, program.kept = tokens, program.header.tokens
+            program.first = tokens
         program.context, program.state, program.since = tokens, "waiting", now
         passed = self.tick(now=now)
         if program.state == "waiting":
             self.counts = replace(self.counts, held=self.counts.held + 1)
         return passed
 
-    def answered(self, id: str, tokens: int, *, cached: int | None = None, tool: str = "", now: float) -> tuple[str, ...]:
-        """A turn ended; the program's context has so many tokens now, the reply with it. cached: of its prompt; tool: what the program does now."""
+    def answered(
+        self, id: str, tokens: int, *, cached: int | None = None, reusable: int | None = None, tool: str = "", now: float
+    ) -> tuple[str, ...]:
+        """A turn ended; the program's context has so many tokens now, the reply with it.
+
+        cached: those of its prompt that the server had; reusable: those that it would have had, did it forget nothing; tool: what the program does now.
+        """
         program = self._programs[id]
-        if cached is not None:
+        if cached is not None and reusable is not None:
             self._window.cached += cached
-            self._window.expected += program.kept
-        program.context, program.kept = tokens, tokens
-        program.state, program.since, program.tool = "idle", now, tool
+            self._window.reusable += reusable
+        program.context, program.state, program.since, program.tool = tokens, "idle", now, tool
         program.turns += 1
         program.safe = max(0, program.safe - 1)
         self.counts = replace(self.counts, turns=self.counts.turns + 1)
@@ -343,9 +346,9 @@ class Ledger:
         if self._window.turns < WINDOW_TURNS:
             return
         window, self._window = self._window, _Window()
-        if not self.policy.adapts or not window.expected:
+        if not self.policy.adapts or not window.reusable:
             return
-        reuse = window.cached / window.expected
+        reuse = window.cached / window.reusable
         if reuse < GOOD_REUSE or window.pauses > MANY_PAUSES * window.turns:
             self._fill = max(LEAST_FILL, self._fill - FILL_STEP)
         elif reuse > BEST_REUSE and any(program.state == "waiting" for program in self._programs.values()):

@@ -39,6 +39,17 @@ def read_messages(written: object) -> tuple[Message, ...]:
     return tuple(_read_message(item, place) for place, item in enumerate(written))
 
 
+def prompt_bytes(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> bytes:
+    """Return a prompt in the order in which chat templates lay it out (the first message, the tools, the others), to compare it with other prompts.
+
+    A prompt with messages appended begins with the same bytes.
+    """
+    first, *others = write_messages(messages)
+    return b"\n".join(
+        json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass") for part in (first, write_tools(tools), *others)
+    )
+
+
 def write_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:
     """Return the tools in the order given, keys in a fixed order, so that the same tools are the same bytes."""
     return [

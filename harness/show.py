@@ -260,8 +260,13 @@ def _agents_lines(agents: Agents | None) -> list[Line]:
 
 
 def usage_words(usage: Usage, replies: int) -> str:
-    """Return what replies cost, in words; cached tokens where the server tells them."""
-    cached = "" if usage.cached_tokens is None else f" ({usage.cached_tokens:,} of them cached)"
+    """Return what replies cost, in words; cached tokens where the server tells them, and how many it would have had, did it forget nothing."""
+    cached = ""
+    if usage.cached_tokens is not None:
+        reusable = usage.reusable_tokens or 0
+        cached = (
+            f" ({usage.cached_tokens:,} of them cached{f', of {reusable:,} that could be' if reusable >= usage.cached_tokens > 0 else ''})"
+        )
     return f"{replies} replies: {usage.input_tokens:,} tokens in{cached}, {usage.output_tokens:,} out, {usage.seconds:.1f} s"
 
 
@@ -275,6 +280,7 @@ def _agents_json(agents: Agents | None) -> Json:
         "tokens": {
             "input": agents.usage.input_tokens,
             "cached": agents.usage.cached_tokens,
+            "reusable": agents.usage.reusable_tokens,
             "output": agents.usage.output_tokens,
         },
         "seconds": agents.usage.seconds,

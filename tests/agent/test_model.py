@@ -38,6 +38,8 @@ def test_a_reply_says_what_was_said_and_what_it_cost():
         assert reply.usage.cached_tokens == exchange.cached_tokens
     assert first.usage.cached_tokens == 0
     assert first.usage.input_tokens <= second.usage.cached_tokens + 16  # all whole blocks of the first prompt, and its reply
+    assert (first.usage.reusable_tokens, second.usage.reusable_tokens > 0) == (0, True)
+    assert second.usage.cached_tokens >= 0.8 * second.usage.reusable_tokens  # the server forgot nothing; it lays prompts out in its own way
 
 
 def test_the_history_arrives_whole():

@@ -230,7 +230,7 @@ def test_the_share_that_may_be_filled_follows_the_reuse():
         if waiting:
             assert ledger.ask("c", 11_500, now=0.0) == ()
         for number in range(WINDOW_TURNS):
-            ledger.answered("ab"[number % 2], 5_000, cached=int(5_000 * cached_share), now=1.0)
+            ledger.answered("ab"[number % 2], 5_000, cached=int(5_000 * cached_share), reusable=5_000, now=1.0)
             ledger.ask("ab"[number % 2], 5_000, now=1.0)
         return ledger
 
