@@ -140,9 +140,9 @@ def main() -> None:
                 flush=True,
             )
     elif options.faults:
-        inject(bench, chosen, results, options.faults, options.seed)
+        inject(bench, chosen, results, options.numbers or range(options.faults), options.seed)
     elif options.kills:
-        kill(bench, chosen, results, options.kills, options.seed)
+        kill(bench, chosen, results, options.numbers or range(options.kills), options.seed)
     elif options.astray:
         lead_astray(bench, chosen[0], results)
     elif options.transcript:
@@ -168,6 +168,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--wall", type=float, default=WALL_S, metavar="SECONDS", help="after which a run counts as hung")
     parser.add_argument("--again", action="store_true", help="run what has a result already once more")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--numbers", type=int, nargs="+", help="only these of the runs with faults or of those that are killed")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--prepare", action="store_true")
     what.add_argument("--faults", type=int, metavar="N", help="runs with faults")
@@ -240,10 +241,10 @@ def _transcript(bench: Bench, instance: Instance) -> str:
 # --- faults ----------------------------------------------------------------------------------------------------------------------------------
 
 
-def inject(bench: Bench, chosen: Sequence[Instance], results: Results, count: int, seed: int) -> None:
-    """Run `count` runs, each for one fault of the server at a random request, others at random beside it; every fault has its turn."""
+def inject(bench: Bench, chosen: Sequence[Instance], results: Results, numbers: Iterable[int], seed: int) -> None:
+    """Run so many runs, each for one fault of the server at a random request, others at random beside it; every fault has its turn."""
     names = list(FAULTS)
-    for number in range(count):
+    for number in numbers:
         random_ = random.Random(f"{seed}/{number}")
         instance = chosen[random_.randrange(len(chosen))]
         results.add("faults", faulty_run(bench, instance, results, names[number % len(names)], random_, number))
@@ -264,9 +265,10 @@ def faulty_run(bench: Bench, instance: Instance, results: Results, wanted: str, 
     with serving(script_of(bench, instance).answers(), settings) as served:
         ran = run(bench, fix_command(bench, instance, served))
         faults = tuple(served.faults())
+        wrong_end = _wrong_end(bench, instance, ran, faults, undisturbed["tree"])  # before the run goes on, and its folder with it
         went_on = run(bench, resume_command(bench, ran.run)) if ran.exit_code == ExitCode.MODEL else None
     wrong = [
-        *_wrong_end(bench, instance, ran, faults, undisturbed["tree"]),
+        *wrong_end,
         *(
             [f"resumed to {went_on.status or went_on.stderr!r}, tree {went_on.tree}"]
             if went_on and went_on.tree != undisturbed["tree"]
@@ -338,9 +340,9 @@ def _left_behind(bench: Bench) -> list[str]:
 # --- kills -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def kill(bench: Bench, chosen: Sequence[Instance], results: Results, count: int, seed: int) -> None:
-    """Kill `count` runs at random moments and resume each. Every second one begins without the verdicts of earlier runs, so that checks are hit."""
-    for number in range(count):
+def kill(bench: Bench, chosen: Sequence[Instance], results: Results, numbers: Iterable[int], seed: int) -> None:
+    """Kill so many runs at random moments and resume each. Every second one begins without the verdicts of earlier runs, so that checks are hit."""
+    for number in numbers:
         random_ = random.Random(f"{seed}/{number}")
         instance = chosen[random_.randrange(len(chosen))]
         results.add("kills", killed_run(bench, instance, results, random_, number, cold=number % 2 == 1))
