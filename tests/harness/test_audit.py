@@ -3,10 +3,11 @@
 import shutil
 from dataclasses import replace
 
+import pygit2
 import pytest
 
 from backstory.graph.mirror import open_mirror, open_source
-from backstory.harness.audit import Heard, audit_store, audit_texts, number_of_fix
+from backstory.harness.audit import Heard, audit_store, audit_texts, commits_named, number_of_fix
 from backstory.harness.data import read_dataset
 from backstory.harness.instances import Instance
 from backstory.tools.cover import build_cover
@@ -156,3 +157,11 @@ def test_the_number_is_told_by_the_id():
     """Ids end with the number of the pull request in most sets; where they do not, there is nothing to look for."""
     assert number_of_fix(Instance("a__b-77", "a/b", "", "", "")) == "77"
     assert number_of_fix(Instance("a__b", "a/b", "", "", "")) is None
+
+
+def test_a_beginning_that_several_objects_share_names_all_commits_that_have_it(shop):
+    """Where seven digits are not enough for one object, the commits among them are found by walking."""
+    repository = pygit2.Repository(str(shop.repo.root))
+    ids = shop.repo.git("rev-list", "--all").split()
+    assert sorted(commits_named(repository, "")) == sorted(ids)
+    assert commits_named(repository, shop.fix[:12]) == [shop.fix]
