@@ -202,6 +202,8 @@ class _Walk:
         self.queued: set[tuple[int, int]] = set()
         self.looked = 0
         self.read: tuple[Oid, bytes, list[bytes]] = (Oid(""), b"", [])
+        self.context: _Context | None = None
+        self.context_of: tuple[Oid, Span] | None = None
         self._know(blob, self._cut(blob, span, name))
 
     def steps(self, *, after: int) -> Iterator[Step]:
@@ -318,28 +320,18 @@ class _Walk:
         return self.at[blob]
 
     def _by_text(self, blob: Oid) -> Place | None:
-        """Return the place where a version holds, exactly once, the lines of the last one known, with those around them that tell short ones from others."""
+        """Return the place where a version holds, exactly once, the lines of the last one known, with those around them that tell short ones from others.
+
+        What stood around them when the place was last edited is tried before the last version is read for it.
+        """
         if self.last is None:
             return None
         known, place = self.last
-        body, before = place.body, 0
-        if len(body) < MOVED_CHARS:
-            lines = self._lines(known)
-            first, last = place.span.first, place.span.last
-            while len(body) < CONTEXT_CHARS and (first > 1 or last < len(lines)):
-                first, last = max(1, first - 1), min(len(lines), last + 1)
-                body = b"\n".join(lines[first - 1 : last])
-            before = place.span.first - first
-        if len(body) < MOVED_CHARS:
-            return None
-        whole = self._text(blob)
-        at = whole.find(body)
-        if at < 0 or (at and whole[at - 1 : at] != b"\n") or whole[at + len(body) : at + len(body) + 1] not in (b"\n", b""):
-            return None
-        if whole.find(body, at + 1) >= 0:
-            return None
-        first = whole.count(b"\n", 0, at) + 1 + before
-        return Place(Span(first, first + place.span.last - place.span.first), place.name, place.body)
+        found = self.context.found_in(self._text(blob)) if self.context is not None and self.context.body == place.body else None
+        if found is None and self.context_of != (known, place.span):
+            self.context, self.context_of = _in_context(place, self._lines(known)), (known, place.span)
+            found = self.context.found_in(self._text(blob))
+        return None if found is None else Place(Span(found, found + place.span.last - place.span.first), place.name, place.body)
 
     def _defined(self, blob: Oid, path: RepoPath) -> Place | None:
         """Return the definition of a version that bears the newest of the place's names."""
@@ -526,6 +518,32 @@ class _Walk:
         if not self.read[2]:
             self.read[2].extend(text.split(b"\n"))
         return self.read[2]
+
+
+class _Context(NamedTuple):
+    """A place's lines with what stands around them. before: how many lines of `around` come before the body."""
+
+    body: bytes
+    around: bytes
+    before: int
+
+    def found_in(self, whole: bytes) -> int | None:
+        """Return the line at which the body begins in a text that holds all of this exactly once, as whole lines; None in any other."""
+        at, size = whole.find(self.around), len(self.around)
+        if size < MOVED_CHARS or at < 0 or (at and whole[at - 1 : at] != NEWLINE) or whole[at + size : at + size + 1] not in (NEWLINE, b""):
+            return None
+        return None if whole.find(self.around, at + 1) >= 0 else whole.count(NEWLINE, 0, at) + 1 + self.before
+
+
+def _in_context(place: Place, lines: Sequence[bytes]) -> _Context:
+    """Return a place with lines around it, as many as tell a short one from others."""
+    first, last, size = place.span.first, place.span.last, len(place.body)
+    if size >= MOVED_CHARS:
+        return _Context(place.body, place.body, 0)
+    while size < CONTEXT_CHARS and (first > 1 or last < len(lines)):
+        first, last = max(1, first - 1), min(len(lines), last + 1)
+        size = sum(len(line) + 1 for line in lines[first - 1 : last])
+    return _Context(place.body, NEWLINE.join(lines[first - 1 : last]), place.span.first - first)
 
 
 def _edit(here: Place, old: Place, done: Inside) -> str:

@@ -67,7 +67,8 @@ if TYPE_CHECKING:
     from backstory.graph.symbol_changes import Lasting, SymbolChange
 
 CO_CHANGE_FILES = 30  # commits over about 30 files couple nothing (Rolfsnes et al., rule aggregation)
-CO_CHANGE_STEPS = 10  # of a place's commits, whose files must be compared with today's; older ones weigh little by then
+# Of a place's newest commits so many are looked at, while they changed no more files than that: each file is compared with today's.
+CO_CHANGE_STEPS, CO_CHANGE_COMPARED = 10, 40
 SEED_STEPS, SEED_FILES = 30, 5  # of a symbol a subgraph starts at: commits it is followed back through, files that change with its own
 CO_CHANGE_HALF_LIFE_DAYS = 365.0  # what changed together a year before counts half; not measured yet
 FIXES_LOOKED_AT = 12  # of the fixes after a commit, to see whether they mend it; each costs a blame the first time
@@ -306,12 +307,14 @@ class RepoGraph:
             self.store.save_derived(ORIGIN_KIND, ORIGIN_VERSION, [(self._origin_key(path), pack_origin(found))])
         return found
 
-    def blamed(self, path: RepoPath, spans: Sequence[Span], *, white_space: bool = True) -> Sequence[tuple[Span, Oid]]:
+    def blamed(
+        self, path: RepoPath, spans: Sequence[Span], *, white_space: bool = True, ignoring: bool = True
+    ) -> Sequence[tuple[Span, Oid]]:
         """Return what `git blame` says of some lines of a file at `at`, in line order; the spans lie in the file, and there is at least one.
 
-        white_space: whether a change of white space alone is one.
+        white_space: whether a change of white space alone is one. ignoring: whether commits are ignored that the repository lists for that.
         """
-        ignored = [part for oid in sorted(self._ignored) for part in ("--ignore-rev", oid)]
+        ignored = [part for oid in sorted(self._ignored if ignoring else ()) for part in ("--ignore-rev", oid)]
         wanted = [f"-L{span.first},{span.last}" for span in spans]
         options = ["--incremental", "--no-textconv", *([] if white_space else ["-w"])]
         return read_blame(self.mirror.git.run("blame", *options, *ignored, *wanted, self.at, "--", path))
@@ -327,8 +330,11 @@ class RepoGraph:
         )
         return len(found)
 
-    def traced(self, paths: Sequence[RepoPath]) -> Mapping[RepoPath, Sequence[tuple[Span, Oid]]]:
-        """Return which commit each line of some files at `at` comes from, found in one walk; binary and very large files are left out."""
+    def traced(self, paths: Sequence[RepoPath], *, ignoring: bool = True) -> Mapping[RepoPath, Sequence[tuple[Span, Oid]]]:
+        """Return which commit each line of some files at `at` comes from, found in one walk; binary and very large files are left out.
+
+        ignoring: as in `blamed`.
+        """
         from backstory.graph.line_origin import trace_lines
 
         lines: dict[RepoPath, int] = {}
@@ -338,7 +344,7 @@ class RepoGraph:
                 if b"\0" not in text[:BINARY_PREFIX_BYTES]:
                     lines[path] = line_count(text)
         tip = self._ids[self.at]
-        ignored = frozenset(self._ids[oid] for oid in self._ignored)
+        ignored = frozenset(self._ids[oid] for oid in self._ignored) if ignoring else frozenset()
         found = trace_lines(self._past, self.mirror, self._skeleton, self._visible, tip, lines, ignored=ignored)
         oids = [Oid(oid.hex()) for oid in self._skeleton.oids]
         return {path: [(span, oids[commit]) for span, commit in spans] for path, spans in found.items()}
@@ -351,9 +357,13 @@ class RepoGraph:
     def _origin_key(self, path: RepoPath) -> bytes:
         return bytes.fromhex(self.at) + path_bytes(path)
 
+    @property
+    def ignored(self) -> frozenset[Oid]:
+        """The visible commits that the repository asks to be ignored when lines are blamed."""
+        return self._ignored
+
     @cached_property
     def _ignored(self) -> frozenset[Oid]:
-        """The visible commits that the repository asks to be ignored when lines are blamed."""
         if IGNORED_FILE not in self._files:
             return frozenset()
         return frozenset(oid for oid in ignored_commits(self.text(IGNORED_FILE)) if oid in self._ids)
@@ -393,20 +403,34 @@ class RepoGraph:
     def symbols_moving_with(self, history: History, limit: int = 10) -> Sequence[Edge]:
         """Return the symbols that changed in the same commits as a place most often, heaviest first, as edges from the place.
 
-        Weighed as files are in `co_changed`; the newest `CO_CHANGE_STEPS` commits of the place count. Symbols gone since are left out.
+        Weighed as files are in `co_changed`; the newest `CO_CHANGE_STEPS` commits of the place count, fewer where they changed many files. Symbols gone
+        since are left out.
         """
         commits = self._past.at_most(CO_CHANGE_FILES, [self._ids[oid] for oid in dict.fromkeys(step.commit for step in history.steps)])
         weights: dict[SymbolId, float] = defaultdict(float)
         times: dict[SymbolId, int] = defaultdict(int)
         own = SymbolId(f"{history.path}:{history.symbol}")
+        around = {own, *self._holders(history)}
+        compared = 0
         for number in commits[:CO_CHANGE_STEPS]:
-            others = self._lasting.changed(number) - {own}
+            compared += self._past.change_count(number)
+            if compared > CO_CHANGE_COMPARED and weights:
+                break
+            others = self._lasting.changed(number) - around
             for other in others:
                 weights[other] += self._decay(number) / len(others)
                 times[other] += 1
         self._follower.outlines.save()
         best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
         return [Edge("co_changed", own, other, weights[other], _together(times[other])) for other in best]
+
+    def _holders(self, history: History) -> list[SymbolId]:
+        """Return the symbols that hold the whole of a span."""
+        if history.span is None or history.symbol:
+            return []
+        rows = self.outline(history.path)
+        inside = [row.qualname for row in rows if row.span.first <= history.span.first and history.span.last <= row.span.last]
+        return [SymbolId(f"{history.path}:{qualname}") for qualname in inside]
 
     def last_writer(self, path: RepoPath, blob: Oid, span: Span, *, before: Oid) -> Oid | None:
         """Return the commit that last wrote lines of the version of a file that a commit found, None when following the lines back leads nowhere.
