@@ -23,6 +23,9 @@ class Listening:
         self._model, self._path = model, path
         self._lock = threading.Lock()
         self._known = {_digest(heard.spoken, heard.text) for heard in read_heard(path)}
+        if path.exists() and not path.read_bytes().endswith(b"\n"):  # a kill cut the last line off; the next must not be joined to it
+            with path.open("a", encoding="ascii") as file:
+                file.write("\n")
 
     @property
     def name(self) -> str:
