@@ -37,17 +37,20 @@ class Piece:
     paths: Numbers
 
 
-def read_said(store: Store, past: Past, last: int) -> list[Piece]:
-    """Return the pieces that hold the rows up to `last`, counting now what is not stored. Raises StorageError when what is stored is damaged."""
-    firsts = range(1, last + 1, PIECE)
+def read_said(store: Store, past: Past, last: int, *, size: int = PIECE) -> list[Piece]:
+    """Return the pieces that hold the rows up to `last`, counting now what is not stored. size: rows of a piece, always the same for a store.
+
+    Raises StorageError when what is stored is damaged.
+    """
+    firsts = range(1, last + 1, size)
     stored = store.derived(KIND, map(_key, firsts), VERSION)
     pieces: list[Piece] = []
     made: list[tuple[bytes, bytes]] = []
     for first in firsts:
         payload = stored.get(_key(first))
         piece = None if payload is None else _unpack(first, payload)
-        if piece is None or first + len(piece.words.starts) - 1 <= min(last, first + PIECE - 1):
-            payload = _pack(past, first)
+        if piece is None or first + len(piece.words.starts) - 1 <= min(last, first + size - 1):
+            payload = _pack(past, first, first + size - 1)
             made.append((_key(first), payload))
             piece = _unpack(first, payload)
         pieces.append(piece)
@@ -65,8 +68,7 @@ def _key(first: int) -> bytes:
     return first.to_bytes(8, "big")
 
 
-def _pack(past: Past, first: int) -> bytes:
-    last = first + PIECE - 1
+def _pack(past: Past, first: int, last: int) -> bytes:
     messages: Sequence[MessageRow] = past.messages_between(first, last)
     touched = past.paths_between(first, last)
     columns = ([commit - first for commit, _ in touched], [path for _, path in touched])

@@ -154,13 +154,5 @@ def table_scores(table: WordTable, query: Words, *, k1: float = 1.5, b: float = 
 
     b: length counts less than for files, since long functions are asked for more often than their share of words says (docs/log.md).
     """
-    lengths = table.lengths
-    total = np.zeros(len(lengths))
-    if not lengths.any():
-        return total
-    norm = k1 * (1 - b + b * lengths / lengths.mean())
-    for word in sorted(query.keys() & table.numbers.keys()):  # sorted: sums of floats depend on their order
-        nodes, tf = table.holders(table.numbers[word])
-        idf = math.log1p((len(lengths) - len(nodes) + 0.5) / (len(nodes) + 0.5))
-        total[nodes] += query[word] * idf * tf * (k1 + 1) / (tf + norm[nodes])
-    return total
+    size = len(table.lengths)
+    return counted([(table, np.arange(size))], sorted(query), size).scores(query, k1=k1, b=b)

@@ -175,3 +175,15 @@ def test_confidence_is_of_the_files_that_are_kept(graph):
     assert without.confidence < whole.confidence
     none = localize(graph, text, limit=1, keep=lambda path: False)
     assert (none.files, none.locations, none.confidence) == ([], [], 0.0)
+
+
+@pytest.mark.parametrize("files", [{"README.md": "# Nothing but words\n"}, {"a/engine.xyz": "ignite spark\n", "b/engine.xyz": "douse\n"}])
+def test_a_tree_without_code_is_ranked_too(tmp_path, files):
+    """Where nothing can be parsed, files rank by text, path and past, and each is one place."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Start", files)
+    found = localize(graph_of(repo, tmp_path / "cache"), "spark does not ignite", limit=0)
+    assert {file.path for file in found.files} == set(files)
+    assert [place.symbol for place in found.locations] == [None] * len(found.locations)
+    if "a/engine.xyz" in files:
+        assert found.files[0].path == found.locations[0].path == "a/engine.xyz"
