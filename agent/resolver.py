@@ -176,9 +176,9 @@ class Resolver:
 
 def newest_change(graph: RepoGraph, path: RepoPath, span: Span) -> str:
     """Return the newest commit that wrote some of these lines of the base: date, subject and its change to the file, or ""."""
-    commits = {oid: graph.commit(oid) for _, oid in graph.origin(path, span)}
-    newest = max(commits.values(), key=lambda commit: (commit.when, commit.oid), default=None)
-    if newest is None or not newest.parents:
+    said = {graph.message(oid) for _, oid in graph.origin(path, span)}
+    newest = max(said, key=lambda message: (message.when, message.oid), default=None)
+    if newest is None or not graph.parents(newest.oid):
         return ""
     was = graph.was_path(path, newest.oid)
     diff = graph.diff(newest.oid, [was] if was is not None else [path]).decode("utf-8", "replace")
