@@ -110,10 +110,14 @@ class Counted:
         return np.bincount(self._rows, weights=parts, minlength=size).astype(np.float64)
 
     def strongest(self, document: int, query: Words, *, limit: int = 3) -> tuple[str, ...]:
-        """Return the query's words that speak most for a document, rarest first."""
+        """Return the query's words that speak most for a document, rarest first; those half as rare as the first, or less, are left out."""
         held = self.matrix.indices[self.matrix.indptr[document] : self.matrix.indptr[document + 1]].tolist()
         asked = [place for place in held if self.words[place] in query]
-        return tuple(self.words[place] for place in sorted(asked, key=lambda place: (-self._idf[place], self.words[place]))[:limit])
+        rarest = max((self._idf[place] for place in asked), default=0.0)
+        spoken = sorted(
+            (place for place in asked if self._idf[place] > rarest / 2), key=lambda place: (-self._idf[place], self.words[place])
+        )
+        return tuple(self.words[place] for place in spoken[:limit])
 
     def gathered(self, parts: csr_matrix) -> "Counted":
         """Return documents that are sums of these. parts: how much of each of these (column) is in each new one (row)."""

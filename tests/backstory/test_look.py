@@ -110,6 +110,13 @@ def test_locate_finds_the_place_and_says_why(cli, repo, tmp_path):
     assert (best["path"], best["span"], best["symbol"]) == ("src/dates.py", [1, 2], "src/dates.py:parse_date")
 
 
+def test_locate_says_when_it_is_not_sure(cli, repo):
+    """An issue that says nothing about the code is answered with the share of such answers that are right; one that names its function is not."""
+    vague = cli("locate", "--repo", repo.root, "--issue", "-", stdin=b"please help me").out
+    assert vague.startswith("not sure: of a hundred such answers the first file is right in ")
+    assert "not sure" not in cli("locate", "--repo", repo.root, "--issue", "-", stdin=ISSUE.encode()).out
+
+
 def test_locate_for_a_person_and_its_limit(cli, repo):
     """One line a place with its first reason; --limit cuts, and 0 gives every file."""
     out = cli("locate", "--repo", repo.root, "--issue", "-", "--limit", "1", stdin=ISSUE.encode()).out

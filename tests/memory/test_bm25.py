@@ -85,3 +85,12 @@ def test_documents_made_of_others_hold_their_words():
     found = counted([(table, np.arange(2))], ["cream", "ice"], 2).gathered(csr_matrix([[1.0, 0.5]]))
     assert found.matrix.toarray().tolist() == [[2, 2]]
     assert found.lengths.tolist() == [4]
+
+
+def test_common_words_are_no_reason_beside_a_rare_one():
+    """What speaks for a document is told by its rare words of the query; the common ones are named only where there are no others."""
+    table = table_from([{"the": 3, "ice": 1}, *({"the": 1} for _ in range(20)), {"error": 1}])
+    found = counted([(table, np.arange(22))], ["ice", "the"], 22)
+    assert found.strongest(0, {"ice": 1.0, "the": 1.0}) == ("ice",)
+    assert found.strongest(1, {"ice": 1.0, "the": 1.0}) == ("the",)
+    assert found.strongest(21, {"ice": 1.0, "the": 1.0}) == ()
