@@ -14,12 +14,12 @@ number today.
 import fcntl
 import json
 import os
+import queue
 import shutil
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -199,36 +199,53 @@ def run_batch(
     with _held(bench):
         _begin(bench)
         done = {row.id: row for row in (_finished(bench, instance) for instance in instances) if row is not None}
-        left = [instance for instance in instances if instance.id not in done]
         started = time.monotonic()
-        stopped = ""
-        lock = threading.Lock()
+        waiting: queue.SimpleQueue[Instance] = queue.SimpleQueue()
+        for instance in instances:
+            if instance.id not in done:
+                waiting.put(instance)
+        ended: queue.SimpleQueue[Row | BaseException | None] = queue.SimpleQueue()
+        halt, lock, stopped = threading.Event(), threading.Lock(), ""
 
-        def one(instance: Instance) -> Row | None:
+        def work() -> None:
+            """Work on one instance after the other until none is left or a budget is spent, and say so with None."""
             nonlocal stopped
-            with admit(instance):
-                with lock:
-                    stopped = stopped or _over(whole, time.monotonic() - started, list(done.values()))
+            try:
+                while not halt.is_set():
+                    with lock:
+                        stopped = stopped or _over(whole, time.monotonic() - started, list(done.values()))
                     if stopped:
-                        return None
-                return _one(bench, instance)
+                        break
+                    instance = waiting.get_nowait()
+                    with admit(instance):
+                        row = _one(bench, instance)
+                    with lock:
+                        done[row.id] = row
+                    ended.put(row)
+            except queue.Empty:
+                pass
+            except BaseException as error:  # noqa: BLE001 (handed to the thread that waits, which raises it)
+                ended.put(error)
+            ended.put(None)
 
         report("instances", len(done), len(instances))
-        with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(one, instance) for instance in left]
-            try:
-                for future in as_completed(futures):
-                    row = future.result()
-                    if row is not None:
-                        with lock:
-                            done[row.id] = row
-                        on_row(row)
-                        report("instances", len(done), len(instances))
-                        _write_predictions(bench, instances)
-            except BaseException:  # an interrupt, or a full disk: what has not begun stays for a resumption
-                for future in futures:
-                    future.cancel()
-                raise
+        # Daemons, so that an interrupt ends the process at once: what they were at is on disk, and what they started dies with it.
+        for _ in range(workers):
+            threading.Thread(target=work, daemon=True).start()
+        at_work = workers
+        try:
+            while at_work:
+                said = ended.get()
+                if isinstance(said, BaseException):
+                    raise said
+                if said is None:
+                    at_work -= 1
+                    continue
+                on_row(said)
+                report("instances", len(done), len(instances))
+                _write_predictions(bench, instances)
+        finally:
+            halt.set()
         _write_predictions(bench, instances)
     return Ended(tuple(done[instance.id] for instance in instances if instance.id in done), stopped)
 
@@ -363,8 +380,9 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     home, batch = bench.home(instance), bench.batch
 
     def open_model(settings: ModelSettings) -> Model:
-        assert bench.open_model is not None
-        return with_inside(bench.open_model(settings, instance), lambda model: Listening(model, home / "heard.jsonl"))
+        assert bench.open_model is not None and batch.model is not None
+        there = replace(settings, api_base=batch.model.api_base)  # a server may come back at another address
+        return with_inside(bench.open_model(there, instance), lambda model: Listening(model, home / "heard.jsonl"))
 
     begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
     if begun:
@@ -483,12 +501,17 @@ def _begin(bench: Bench) -> None:
     if not file.exists():
         _save(file, json.dumps({**to_json(bench.batch), "begun": datetime.now(UTC).isoformat(timespec="seconds")}, indent=1))
         return
-    before, now = to_json(read_batch(bench.out)), to_json(bench.batch)
+    before, now = (to_json(_anywhere(batch)) for batch in (read_batch(bench.out), bench.batch))
     other = [name for name in now if now[name] != before[name]]
     if other:
         raise UserError(
             f"{str(bench.out)!r} holds a batch with another {other[0]} ({before[other[0]]!r}, now {now[other[0]]!r}); name another folder with --out"
         )
+
+
+def _anywhere(batch: Batch) -> Batch:
+    """Return a batch without the address of its model, which may change while it is the same batch."""
+    return batch if batch.model is None else replace(batch, model=replace(batch.model, api_base=None))
 
 
 def _finished(bench: Bench, instance: Instance) -> Row | None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from backstory.agent.script import call
+from backstory.agent.script import Answer, call
 from command import CommandLine
 from shop import CODE, FIXED, SITE, TESTS, Shop
 from talking import model_that, roles
@@ -174,6 +174,23 @@ def test_a_batch_that_is_killed_goes_on(run, shop, tmp_path):
     for id in ids:
         runs = list((tmp_path / "out" / "instances" / id / "runs").glob("*/events.jsonl"))
         assert len(runs) == 1  # a run that was begun is gone on with, not begun again
+
+
+def test_an_interrupt_ends_a_batch_at_once_and_it_goes_on(run, shop, tmp_path):
+    """Ctrl-C waits for no instance: the exit code is that of an interrupt, and the same command finishes what was begun."""
+    with model_that(roles([Answer(FOUND, seconds=600)], SOLVED)) as (model, _, _):
+        command = run.argv("bench", "run", *shop.where, "--model", model.name, "--api-base", model.api_base, "--out", tmp_path)
+        process = subprocess.Popen(command, env=run.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not list(tmp_path.glob("instances/*/heard.jsonl")):  # the model is being asked, and would answer in ten minutes
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and b"Traceback" not in said
+    assert not list(tmp_path.glob("instances/*/row.json"))
+    with model_that(roles([FOUND], SOLVED)) as (model, _, _):
+        assert rows(asked(run, shop, model, tmp_path))["octo__shop-12"]["status"] == "resolved"  # at another address
+    assert len(list(tmp_path.glob("instances/*/runs/*"))) == 1
 
 
 def test_the_budget_of_a_batch_stops_it(run, shop, tmp_path):
