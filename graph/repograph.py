@@ -410,7 +410,7 @@ class RepoGraph:
         weights: dict[SymbolId, float] = defaultdict(float)
         times: dict[SymbolId, int] = defaultdict(int)
         own = SymbolId(f"{history.path}:{history.symbol}")
-        around = {own, *self._holders(history)}
+        around = {own, *self.holders(history)}
         compared = 0
         for number in commits[:CO_CHANGE_STEPS]:
             compared += self._past.change_count(number)
@@ -424,8 +424,8 @@ class RepoGraph:
         best = sorted(weights, key=lambda other: (-weights[other], other))[:limit]
         return [Edge("co_changed", own, other, weights[other], _together(times[other])) for other in best]
 
-    def _holders(self, history: History) -> list[SymbolId]:
-        """Return the symbols that hold the whole of a span."""
+    def holders(self, history: History) -> Sequence[SymbolId]:
+        """Return the symbols that hold the whole of a span, outer before inner; none for a symbol or a whole file."""
         if history.span is None or history.symbol:
             return []
         rows = self.outline(history.path)

@@ -58,7 +58,7 @@ class Story:
 def story_of(graph: RepoGraph, place: SymbolId | RepoPath, span: Span | None = None) -> Story:
     """Return the story of a symbol, a span of lines or a whole file. Raises KeyError and ValueError as `RepoGraph.history` does."""
     history = graph.history(place, span)
-    around = _around(graph, history)
+    around = next(reversed(graph.holders(history)), None)
     holder = SymbolId(f"{history.path}:{history.symbol}") if history.symbol else around
     with_symbols = graph.symbols_moving_with(history, MOVES_WITH) if history.span is not None else ()
     return Story(
@@ -68,14 +68,6 @@ def story_of(graph: RepoGraph, place: SymbolId | RepoPath, span: Span | None = N
         [*graph.co_changed(history.path, MOVES_WITH), *with_symbols],
         graph.code.tests_of([holder or history.path])[:TESTS],
     )
-
-
-def _around(graph: RepoGraph, history: History) -> SymbolId | None:
-    """Return the innermost definition that holds the whole of a span."""
-    if history.symbol or history.span is None:
-        return None
-    inner = [row for row in graph.outline(history.path) if row.span.first <= history.span.first and history.span.last <= row.span.last]
-    return SymbolId(f"{history.path}:{inner[-1].qualname}") if inner else None
 
 
 def _events(graph: RepoGraph, history: History) -> list[Event]:
