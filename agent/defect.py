@@ -184,7 +184,7 @@ def blamed_ids(message: str) -> list[str]:
     >>> blamed_ids("Fix crash\n\nBroken by 1a2b3c4d. See 99aa88bb.\n\nFixes: 5e6f7a8b9c0d (\"Read lists\")")
     ['5e6f7a8b9c0d', '1a2b3c4d']
     """
-    said = [part[0] for pattern in (_TRAILER, _BLAMING) for part in pattern.finditer(message)]
+    said = [part[0] for pattern in (_TRAILER, _BLAMING) for part in pattern.finditer(_unwrapped(message))]
     return list(dict.fromkeys(oid.lower() for part in said for oid in _HEX.findall(part)))
 
 
@@ -196,6 +196,25 @@ def redacted(message: str) -> str:
     >>> redacted("Fix crash on empty input. Broken by 1a2b3c4d (\"Read lists lazily\").\n\nFixes: 1a2b3c4d5e6f (\"Read lists\")")
     'Fix crash on empty input.'
     """
+    message = _unwrapped(message)
     for pattern in (_TRAILER, _QUOTED, _HEX, _BLAMING, _NUMBER):
         message = pattern.sub(" ", message)
     return "\n".join(line for line in (" ".join(line.split()) for line in message.splitlines()) if line.strip(" ."))
+
+
+def _unwrapped(message: str) -> str:
+    r"""Return a message with each paragraph on one line, trailers and items of a list on their own: a sentence is judged as a whole.
+
+    >>> _unwrapped("Fix x\n\nBroken\nby y.\nCc: z")
+    'Fix x\n\nBroken by y.\nCc: z'
+    """
+    rows: list[str] = []
+    for line in message.splitlines():
+        if rows and rows[-1].strip() and line.strip() and not _OWN_LINE.match(line):
+            rows[-1] += f" {line.strip()}"
+        else:
+            rows.append(line)
+    return "\n".join(rows)
+
+
+_OWN_LINE = re.compile(r"\s*(?:[-*+•]\s|\d+[.)]\s|[A-Za-z][A-Za-z-]+:\s)")

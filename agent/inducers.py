@@ -37,23 +37,24 @@ YOUNG_DAYS = 60.0  # regressions are often met and mended within two months
 # Days between a candidate and a fix that nobody has made yet are counted from the base.
 SECONDS_A_DAY = 86_400.0
 WORDS_NAMED = 4
-NEARLY = 1.0  # share of the likeliest one's probability at which a commit is held responsible too
 
 
 @dataclass(frozen=True)
 class Clues:
-    """What speaks for one candidate, each between 0 and 1 unless said. The same names are the weights'; see there."""
+    """What speaks for and against one candidate, each between 0 and 1 unless said.
+
+    blamed: root of the share of the removed telling lines it wrote. around: 1 for the newest writer of the lines within a screen of the change, 1/2 for
+    the next, and so on. function: the same over the history of a function the fix changes. files: share of the fix's files it changed. words_out: share
+    of the words of the removed lines that it brought, rare ones more; words_all: of all words of the fix. young: exp(-days before the fix / 60). age:
+    logarithm of the days, over 8. breadth: logarithm of how many times eight files it changed, over 4. named: 1 where the fix's own message blames it.
+    """
 
     blamed: float = 0.0
-    beside: float = 0.0
     around: float = 0.0
     function: float = 0.0
-    file: float = 0.0
-    neighbour: float = 0.0
     files: float = 0.0
     words_out: float = 0.0
     words_all: float = 0.0
-    words_back: float = 0.0
     young: float = 0.0
     age: float = 0.0
     breadth: float = 0.0
@@ -62,30 +63,20 @@ class Clues:
 
 @dataclass(frozen=True)
 class InducerWeights:
-    """What each clue is worth; docs/log.md has the fit.
+    """What each clue is worth: fitted on the tune half of the rows and rounded (`bench/fit_origin.py`; docs/log.md, 2026-11-26).
 
-    blamed: root of the share of the removed telling lines it wrote. beside: of the telling lines within three of the change, nearer ones more.
-    around: 1 for the newest writer of the lines within a screen, 1/2 for the next, and so on. function: the same over the history of a function the fix
-    changes; file: 1/2 for the newest change of a file, 1/3 for the next; neighbour: 1 for the newest change of a file that changes with these.
-    files: share of the fix's files it changed. words_out: share of the words of the removed lines that it brought, rare ones more; words_all: of all
-    words of the fix; words_back: share of the words that it took out and the fix puts in. young: exp(-days before the fix / 60); age: logarithm of the
-    days, over 8. breadth: logarithm of how many times eight files it changed, over 4. named: 1 where the fix's own message blames it; this one is not
-    fitted, since most rows it could be fitted on were found by such messages, and says that a developer's word outweighs all else.
+    named is not fitted, since most rows it could be fitted on were found by such messages: it says that a developer's word outweighs all else.
     """
 
-    blamed: float = 1.3
-    beside: float = 0.7
-    around: float = 1.7
+    blamed: float = 1.2
+    around: float = 1.9
     function: float = 1.2
-    file: float = 0.7
-    neighbour: float = 0.0
-    files: float = 1.0
-    words_out: float = 1.2
-    words_all: float = 1.0
-    words_back: float = 0.6
-    young: float = 1.7
-    age: float = -1.2
-    breadth: float = -0.7
+    files: float = 1.3
+    words_out: float = 1.9
+    words_all: float = 1.4
+    young: float = 2.3
+    age: float = -1.7
+    breadth: float = -1.2
     named: float = 8.0
 
 
@@ -105,7 +96,7 @@ class Inducer:
 
 @dataclass
 class _Candidate:
-    """A candidate while it is gathered. clues, why: by the name of the clue."""
+    """A candidate while it is gathered. clues, why: by name; some reasons have no clue of their own and only say how a candidate was found."""
 
     rung: Rung
     clues: dict[str, float] = field(default_factory=dict)
@@ -127,17 +118,14 @@ def rank_inducers(graph: RepoGraph, defect: Defect, *, weights: InducerWeights =
     return _ranked(graph, ladder.found, weights)
 
 
-def answer(ranking: Sequence[Inducer]) -> list[Inducer]:
-    """Return the commits to hold responsible: the likeliest, and those nearly as likely."""
-    return [inducer for inducer in ranking if inducer.probability >= NEARLY * ranking[0].probability]
-
-
 class _Ladder:
     """Gathers the candidates of a defect, rung by rung. A commit keeps the first rung it is found on."""
 
     def __init__(self, graph: RepoGraph, defect: Defect) -> None:
         self.graph, self.defect = graph, defect
         self.found: dict[Oid, _Candidate] = {}
+        self.paths = {piece.path for piece in defect.pieces}
+        """Where the changed code stood: the fix's files, and those its functions came from."""
         self.position = {oid: number for number, oid in enumerate(graph.order())}
 
     def on(self, rung: Rung, oid: Oid) -> _Candidate:
@@ -153,7 +141,7 @@ class _Ladder:
     def writers(self) -> None:
         """Who wrote the lines that the fix takes out, those beside them, and those around."""
         removed: Counter[Oid] = Counter()
-        beside: Counter[Oid] = Counter()
+        beside: dict[Oid, float] = defaultdict(float)
         around: set[Oid] = set()
         for piece in self.defect.pieces:
             gone, near = piece.removed(), piece.around(AROUND)
@@ -161,16 +149,14 @@ class _Ladder:
             removed.update(wrote[line] for line in gone if line in wrote)
             for line, distance in near.items():
                 if line in wrote and distance <= BESIDE:
-                    beside[wrote[line]] += 1 / distance  # type: ignore[assignment]  # counts may be fractions
+                    beside[wrote[line]] += 1 / distance
             around.update(wrote.values())
         for oid, lines in removed.most_common():
             share = lines / removed.total()
             note = f"wrote {lines} of the {removed.total()} lines taken out"
             self.on("blamed", oid).at_least("blamed", math.sqrt(share), Evidence("blamed", oid, note))
-        for oid, lines in beside.most_common():
-            self.on("beside", oid).at_least(
-                "beside", math.sqrt(lines / beside.total()), Evidence("beside", oid, "wrote lines right beside the change")
-            )
+        for oid, weight in beside.items():
+            self.on("beside", oid).at_least("beside", weight, Evidence("beside", oid, "wrote lines right beside the change"))
         for rank, oid in enumerate(sorted(around, key=self.position.__getitem__)):
             note = f"{_nth(rank)} to write the lines around the change"
             self.on("beside", oid).at_least("around", 1 / (1 + rank), Evidence("around", oid, note))
@@ -187,6 +173,7 @@ class _Ladder:
                 row = outline[number]
                 history = self.graph.history(SymbolId(f"{piece.path}:{row.qualname}"))
                 commits = dict.fromkeys(step.commit for step in history.steps if step.evidence != WHITE_SPACE)
+                self.paths.update(path for step in history.steps for path in (step.path, step.was_path) if path is not None)
                 for rank, oid in enumerate(commits):
                     reason = Evidence("function", f"{piece.path}:{row.qualname}", f"{_nth(rank)} to change {row.qualname}")
                     self.on("function", oid).at_least("function", 1 / (1 + rank), reason)
@@ -226,24 +213,23 @@ class _Ladder:
             candidate.clues["breadth"] = max(0.0, math.log(max(1, self.graph.change_count(oid)) / BROAD_FILES)) / 4
 
     def read(self, weights: InducerWeights) -> None:
-        """Which of the fix's words the likeliest candidates brought or took out."""
+        """Which of the fix's words the likeliest candidates brought."""
         out, put = self.defect.removed_words(), self.defect.added_words()
         likeliest = sorted(self.found, key=lambda oid: (-_score(self.found[oid].clues, weights), self.position[oid]))[:READ]
         brought: dict[Oid, frozenset[bytes]] = {}
-        took: dict[Oid, frozenset[bytes]] = {}
-        for changed in self.graph.changed_lines(likeliest, [piece.path for piece in self.defect.pieces]):
-            brought[changed.oid], took[changed.oid] = _words(changed.added), _words(changed.removed)
-        known = Counter(word for oid in brought for word in brought[oid] | took[oid])
+        known: Counter[bytes] = Counter()
+        for changed in self.graph.changed_lines(likeliest, sorted(self.paths)):
+            brought[changed.oid] = _words(changed.added)
+            known.update(brought[changed.oid] | _words(changed.removed))
         worth = {word: math.log(1 + len(likeliest) / (1 + known[word])) for word in out | put}
         for oid in brought:
             candidate = self.found[oid]
-            for clue, asked, held, said in (
-                ("words_out", out, brought[oid], "brought what the fix takes out"),
-                ("words_all", out | put, brought[oid], "brought what the fix is about"),
-                ("words_back", out | put, took[oid] & put, "took out what the fix puts in"),
+            for clue, asked, said in (
+                ("words_out", out, "brought what the fix takes out"),
+                ("words_all", out | put, "brought what the fix is about"),
             ):
                 whole = math.fsum(worth[word] for word in sorted(asked))
-                shared = sorted(asked & held, key=lambda word: (-worth[word], word))
+                shared = sorted(asked & brought[oid], key=lambda word: (-worth[word], word))
                 if shared:
                     share = math.fsum(worth[word] for word in shared) / whole
                     named = ", ".join(word.decode("ascii") for word in shared[:WORDS_NAMED])
@@ -263,9 +249,13 @@ def _ranked(graph: RepoGraph, found: Mapping[Oid, _Candidate], weights: InducerW
     top = max(scores.values(), default=0.0)
     whole = math.fsum(math.exp(score - top) for score in scores.values())
     return [
-        Inducer(oid, math.exp(scores[oid] - top) / whole, found[oid].rung, Clues(**found[oid].clues), _reasons(found[oid], weights))
+        Inducer(oid, math.exp(scores[oid] - top) / whole, found[oid].rung, _clues(found[oid]), _reasons(found[oid], weights))
         for oid in sorted(scores, key=lambda oid: (-scores[oid], position[oid]))
     ]
+
+
+def _clues(candidate: _Candidate) -> Clues:
+    return Clues(**{clue.name: candidate.clues[clue.name] for clue in fields(Clues) if clue.name in candidate.clues})
 
 
 def _score(clues: Mapping[str, float], weights: InducerWeights) -> float:
@@ -273,8 +263,8 @@ def _score(clues: Mapping[str, float], weights: InducerWeights) -> float:
 
 
 def _reasons(candidate: _Candidate, weights: InducerWeights) -> tuple[Evidence, ...]:
-    """Return why a candidate is one, what counts most first."""
-    worth = {clue: getattr(weights, clue) * candidate.clues[clue] for clue in candidate.why}
+    """Return why a candidate is one, what counts most first, and then what only led to it."""
+    worth = {clue: getattr(weights, clue, 0.0) * candidate.clues[clue] for clue in candidate.why}
     return tuple(candidate.why[clue] for clue in sorted(worth, key=lambda clue: (-worth[clue], clue)))
 
 

@@ -108,8 +108,7 @@ def origin(
 ) -> None:
     """Say how well the commits that introduced known faults are found.
 
-    A true culprit is looked for among the first 1, 3, 5 and 10 candidates; precision, recall and F1 are those of the commits likely enough to be held
-    responsible. Every figure has a 95 % bootstrap interval. Nothing that the fix's parent cannot reach has a say.
+    A true culprit is looked for among the first 1, 3, 5 and 10 candidates; precision, recall and F1 are those of the first. Every figure has a 95 % bootstrap interval. Nothing that the fix's parent cannot reach has a say.
     """
     from backstory.config import made
     from backstory.errors import UserError

@@ -5,8 +5,8 @@ and unless told otherwise what the fix's message says of its culprit is left out
 reading the answer. Rows are split in two by a hash of the repository's name: what is fitted is fitted on one half ("tune") and judged on the other
 ("held").
 
-Two kinds of figures: how often a true culprit is among the first k ranked, and precision, recall and F1 of the answer, the commits that are likely
-enough to be held responsible (`backstory.agent.inducers.answer`). Precision and recall are over all rows together: hits by commits answered, and by
+Two kinds of figures: how often a true culprit is among the first k ranked, and precision, recall and F1 of the answer, which is the first one: a second
+costs more precision than it brings recall (docs/log.md, 2026-11-26). Precision and recall are over all rows together: hits by commits answered, and by
 commits to be found.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from backstory.agent.defect import defect_of_fix
-from backstory.agent.inducers import answer, rank_inducers
+from backstory.agent.inducers import rank_inducers
 from backstory.errors import UserError
 from backstory.graph.build import HISTORY_TIERS, build_graph
 from backstory.graph.repograph import RepoGraph
@@ -35,6 +35,7 @@ from backstory.harness.locate_bench import Failed
 Split = Literal["all", "tune", "held"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 CUTS = (1, 3, 5, 10)
+ANSWERED = 1  # commits that are held responsible
 _FIELDS = ("repo", "fix_commit", "inducing_commits", "language", "source_dataset")
 
 
@@ -223,7 +224,7 @@ def _judge_row(row: Row, oid: Oid, inducers: Sequence[Oid], graph: RepoGraph, *,
     defect = defect_of_fix(graph, oid, redact=redact)
     ranking = rank_inducers(graph.pinned(defect.base), defect)
     cpu_s = time.process_time() - started
-    answered = answer(ranking)
+    answered = ranking[:ANSWERED]
     return Judged(
         row,
         tuple(

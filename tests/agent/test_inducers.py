@@ -6,7 +6,7 @@ import pytest
 from graphs import graph_of
 
 from backstory.agent.defect import blamed_ids, defect_of_fix, defect_of_lines, redacted
-from backstory.agent.inducers import answer, rank_inducers
+from backstory.agent.inducers import rank_inducers
 from backstory.graph.types import Hunk, RepoPath, Span
 from repos import Repo
 
@@ -42,7 +42,6 @@ def test_newer_changes_of_the_file_do_not_hide_the_writer(repo, tmp_path):
     first = ranked(repo, tmp_path)[0]
     assert first.commit == repo.git("rev-parse", "culprit") and first.rung == "blamed"
     assert "brought what the fix takes out: abs" in " ".join(reason.note for reason in first.why)
-    assert answer(ranked(repo, tmp_path))[0].commit == first.commit
 
 
 def test_probabilities_are_a_distribution(repo, tmp_path):
@@ -84,6 +83,7 @@ def test_one_line_in_an_empty_past_has_one_candidate(tmp_path):
         ("Fix the crash introduced in 1234567 by the new parser", ""),
         ("HADOOP-12 mend the list, see #3", "mend the list, see"),
         ("Fix x\n\nThis reverts commit 0123456789abcdef0123456789abcdef01234567.", "Fix x"),
+        ('Fix x\n\nThe list was broken in\ncommit 1234567 ("Read the\nlist lazily").\nCc: B', "Fix x"),
         ("Keep words and decade 2020", "Keep words and decade 2020"),
     ],
 )
