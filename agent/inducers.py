@@ -263,9 +263,13 @@ def _score(clues: Mapping[str, float], weights: InducerWeights) -> float:
 
 
 def _reasons(candidate: _Candidate, weights: InducerWeights) -> tuple[Evidence, ...]:
-    """Return why a candidate is one, what counts most first, and then what only led to it."""
+    """Return why a candidate is one, what counts most first, and then what only led to it; the same words are told once."""
     worth = {clue: getattr(weights, clue, 0.0) * candidate.clues[clue] for clue in candidate.why}
-    return tuple(candidate.why[clue] for clue in sorted(worth, key=lambda clue: (-worth[clue], clue)))
+    first: dict[tuple[str, str], Evidence] = {}
+    for clue in sorted(worth, key=lambda clue: (-worth[clue], clue)):
+        reason = candidate.why[clue]
+        first.setdefault((reason.kind, reason.ref), reason)
+    return tuple(first.values())
 
 
 def _words(lines: Iterable[bytes]) -> frozenset[bytes]:

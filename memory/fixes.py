@@ -20,16 +20,16 @@ from backstory.graph.said import message_words
 from backstory.graph.selection import place_of
 from backstory.graph.types import Evidence, Oid
 from backstory.graph.words import count_words, tokens
-from backstory.memory.bm25 import CountedBM25, query_words
-from backstory.memory.recall import past_of
+from backstory.memory.bm25 import CountedBM25, Words, query_words
+from backstory.memory.recall import past_of, similarity
 
-READ = 200  # commits whose changed lines are read, the likeliest by their messages; 0.5 CPU seconds in a large repository
+READ = 500  # commits whose changed lines are read, the likeliest by their messages; about a CPU second
 LINE_BYTES = 200  # of a changed line that are looked at; what is longer is generated
 CHANGE_BYTES = 40_000  # of a commit's changed lines that are counted; what changes more is not the fix of one defect
 # What a likely fix gains and loses; docs/log.md has the measurement.
 SAYS_FIX = 1.25
 NO_CODE = 0.5
-LINES_SHARE = 0.5
+LINES_SHARE = 1.0
 NAMED = 10.0
 WORDS_NAMED = 4
 
@@ -58,7 +58,8 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     """Return the `limit` ancestors that most look like the fix of what `text` describes, best first, newest first on a tie; merges are left out."""
     messages = graph.messages()
     query, asked = query_words(text), names_in(text)
-    said = _shares(past_of(graph).messages(sorted(query)).scores(query))
+    queries = [query_words(next(iter(text.strip().splitlines()), "")), query]  # a title says what the rest wanders about
+    said = similarity(past_of(graph).messages(sorted(query)), queries)
     named = {place: both for place, message in enumerate(messages) if (both := asked & names_in(f"{message.subject}\n{message.body}"))}
     scores = {place: float(said[place]) + (NAMED if place in named else 0.0) for place in {*np.flatnonzero(said).tolist(), *named}}
     likeliest = [
@@ -67,7 +68,7 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     likeliest = likeliest[:READ]
     changed = _changed_words(graph, [messages[place].oid for place in likeliest])
     documents = [changed.get(messages[place].oid, {}) for place in likeliest]
-    lines = _shares(CountedBM25(documents, query).scores()) if documents else said
+    lines = _resembling(documents, queries)
     found = [
         _likely(
             graph,
@@ -82,9 +83,13 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     return sorted(found, key=lambda fix: -fix.score)[:limit]
 
 
-def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return scores as shares of the best one."""
-    return scores / (scores.max(initial=0.0) or 1.0)
+def _resembling(documents: Sequence[Words], queries: Sequence[Words]) -> NDArray[np.float64]:
+    """Return how much each document resembles several queries, as `similarity` does for messages."""
+    total = np.zeros(len(documents))
+    for query in queries if documents else ():
+        scores = CountedBM25(documents, query).scores()
+        total += scores / (scores.max(initial=0.0) or 1.0)
+    return total / max(1, len(queries))
 
 
 def _changed_words(graph: RepoGraph, commits: Sequence[Oid]) -> dict[Oid, dict[str, int]]:
