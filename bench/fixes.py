@@ -84,7 +84,9 @@ def fix_of(instance: Instance, graph: RepoGraph) -> Oid | None:
     wanted = {line.value.strip() for hunk in file for line in hunk if line.is_added and line.value.strip()}
     base = graph.pinned(Oid(instance.base))
     path = _today(RepoPath(file.path), base, graph)
-    later = [oid for oid in graph.touched(path) if oid not in base] if path is not None else []
+    if path is None:
+        return None
+    later = [oid for oid in graph.touched(path) if oid not in base]
     shares = {
         changed.oid: len(wanted & {line.decode("utf-8", "replace").strip() for line in changed.added}) / max(1, len(wanted))
         for changed in graph.changed_lines(later, [path])
