@@ -1,4 +1,4 @@
-"""How sure a mean over instances is: percentile bootstrap intervals, alone and paired.
+"""How sure a mean over instances is: percentile bootstrap intervals, alone and paired; and how sure a share is.
 
 Resampling whole instances needs no assumption about how scores are spread, and pairing (one draw of instances for both arms) takes out what makes
 an instance hard for either. The draws are seeded, so that the same rows always give the same interval.
@@ -6,6 +6,7 @@ an instance hard for either. The draws are seeded, so that the same rows always 
 Source: Efron and Tibshirani 1993, chapter 13 (percentile intervals).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,3 +62,20 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     Raises ValueError when the lengths differ.
     """
     return interval([one - other for one, other in zip(ours, theirs, strict=True)])
+
+
+def share_of(held: int, of: int) -> Interval:
+    """Return the share of instances that something held for, with its Wilson interval, which is honest for all and for none; nan for none at all.
+
+    Source: Wilson 1927; 1.96 standard deviations cover 95 %.
+
+    >>> round(share_of(9, 9).low, 2), share_of(9, 9).high
+    (0.7, 1.0)
+    """
+    if not of:
+        return interval(())
+    z, mean = 1.96, held / of
+    middle, spread = (mean + z * z / (2 * of)), z * math.sqrt(mean * (1 - mean) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    # Rounded: at the ends the bounds are 0 and 1 but for what floats lose.
+    return Interval(mean, max(0.0, round((middle - spread) / scale, 12)), min(1.0, round((middle + spread) / scale, 12)), of)

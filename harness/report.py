@@ -13,7 +13,7 @@ from math import comb
 from typing import Literal, get_args
 
 from backstory.agent.written import to_json
-from backstory.harness.intervals import Interval, interval, paired
+from backstory.harness.intervals import Interval, paired, share_of
 from backstory.harness.run import Row
 from backstory.harness.untrusted import code_span
 
@@ -38,7 +38,7 @@ ROWS_SHOWN = 500  # in Markdown; JSON has all
 
 @dataclass(frozen=True)
 class Share:
-    """How many of a group were resolved, with the 95 % bootstrap interval of the share."""
+    """How many of a group were resolved, with the 95 % interval of the share."""
 
     resolved: int
     judged: int
@@ -262,8 +262,8 @@ def summary(told: Told) -> str:
 
 
 def _share(rows: Sequence[Row]) -> Share:
-    good = [float(row.status == "resolved") for row in rows]
-    return Share(int(sum(good)), len(good), interval(good))
+    good = sum(row.status == "resolved" for row in rows)
+    return Share(good, len(rows), share_of(good, len(rows)))
 
 
 def _counted(share: Share) -> str:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of means over instances."""
+"""Intervals of means and of shares over instances."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstory.harness.intervals import interval, paired
+from backstory.harness.intervals import interval, paired, share_of
 
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -40,3 +40,13 @@ def test_nothing_has_no_mean():
     """No values give no number rather than a zero."""
     assert math.isnan(interval([]).mean)
     assert interval([]).count == 0
+
+
+def test_a_share_is_not_sure_where_all_or_none_hold():
+    """Nine of nine may well be seven of ten; the interval lies within 0 and 1 and narrows with the count."""
+    all_, none, many = share_of(9, 9), share_of(0, 9), share_of(900, 900)
+    assert (all_.mean, all_.high, round(all_.low, 3)) == (1.0, 1.0, 0.701)
+    assert (none.mean, none.low, round(none.high, 3)) == (0.0, 0.0, 0.299)
+    assert many.low > 0.99 and math.isnan(share_of(0, 0).mean)
+    half = share_of(50, 100)
+    assert (round(half.low, 3), round(half.high, 3)) == (0.404, 0.596)
