@@ -34,7 +34,6 @@ NEIGHBOUR_COMMITS = 40
 READ = 200  # candidates whose diffs are read for words, the likeliest by all other clues
 BROAD_FILES = 8  # a commit over so many files is the less likely the more it changed: imports, moves, reformatting
 YOUNG_DAYS = 60.0  # regressions are often met and mended within two months
-# Days between a candidate and a fix that nobody has made yet are counted from the base.
 SECONDS_A_DAY = 86_400.0
 WORDS_NAMED = 4
 
@@ -164,7 +163,7 @@ class _Ladder:
     def functions(self) -> None:
         """What changed the functions that the fix changes."""
         for piece in self.defect.pieces:
-            outline = self.graph.outline(piece.path)
+            outline = self.graph.outline(piece.path) if piece.path in self.graph.files() else ()  # a link has no functions
             inner: Counter[int] = Counter()
             for line in piece.places():
                 holding = [number for number, row in enumerate(outline) if line in row.span and row.kind != "class"]
@@ -205,6 +204,7 @@ class _Ladder:
 
     def kinds(self) -> None:
         """How old and how broad each candidate is."""
+        # The age of a defect that nobody has mended yet is counted from the base.
         when = self.defect.when or self.graph.message(self.defect.base).when
         for oid, candidate in self.found.items():
             days = max(0.0, (when - self.graph.message(oid).when).total_seconds() / SECONDS_A_DAY)

@@ -68,6 +68,18 @@ def test_named_lines_stand_for_what_a_fix_takes_out(repo, tmp_path):
     assert defect.pieces[0].removed() == [2, 3, 4]
 
 
+def test_a_link_that_is_mended_has_an_origin_too(tmp_path):
+    """The target of a symbolic link is text with a writer, though no file that is parsed."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Begin", {"a.py": "x = 1\n"})
+    (repo.root / "link.py").symlink_to("b.py")
+    wrong = repo.commit("Link")
+    (repo.root / "link.py").unlink()
+    (repo.root / "link.py").symlink_to("a.py")
+    repo.commit("Fix the link")
+    assert [one.commit for one in ranked(repo, tmp_path)] == [wrong]
+
+
 def test_one_line_in_an_empty_past_has_one_candidate(tmp_path):
     """A defect of the first commit has that commit alone as its origin."""
     repo = Repo(tmp_path / "repo")
