@@ -37,7 +37,7 @@ from backstory.agent.runs import FixRequest, ModelSettings, Outcome, fix, open_r
 from backstory.agent.script import recorded
 from backstory.agent.trace import read_events
 from backstory.agent.written import from_json, to_json
-from backstory.errors import StorageError, UserError
+from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, Report, silent
 from backstory.harness.audit import Audit, Finding, Heard, audit_store, audit_texts
@@ -301,7 +301,10 @@ def _one(bench: Bench, instance: Instance) -> Row:
     except Exception as error:  # noqa: BLE001 (one instance that meets a bug must not end the others; the traceback is kept beside its row)
         (home / "traceback.txt").write_text(traceback.format_exc(), "utf-8")
         row = _row(instance, "", "broken", f"a bug: {type(error).__name__}: {error}; see {home / 'traceback.txt'}")
-    _save(home / "row.json", json.dumps(to_json(row), indent=1))
+    if (
+        row.spent is None or row.spent.exit_code != ExitCode.MODEL
+    ):  # a run that lost its model is not finished: the same command goes on with it
+        _save(home / "row.json", json.dumps(to_json(row), indent=1))
     return row
 
 

@@ -252,6 +252,16 @@ def test_a_model_is_run_audited_and_judged_and_can_be_said_again(run, shop, tmp_
     ).read_text().split('"model_patch"')[1]
 
 
+def test_a_run_that_lost_its_model_is_gone_on_with(run, shop, tmp_path):
+    """Where nobody answers, the instance is told of and not finished; the same command goes on when the server is back."""
+    nowhere = ("--model", "hosted_vllm/scripted", "--api-base", "http://127.0.0.1:9/v1")
+    lost = rows(run("bench", "run", *shop.where, *nowhere, "--out", tmp_path, "--json"))["octo__shop-12"]
+    assert (lost["status"], lost["spent"]["exit_code"]) == ("empty", 7)
+    with model_that(roles([FOUND], SOLVED)) as (model, _, _):
+        found = rows(asked(run, shop, model, tmp_path))["octo__shop-12"]
+    assert found["status"] == "resolved" and len(list(tmp_path.glob("instances/*/runs/*"))) == 1
+
+
 def test_a_run_that_is_shown_the_future_counts_for_nothing(run, shop, tmp_path):
     """A later commit's id before the model fails the run closed, however good its patch."""
     shop.write(shop.row(problem_statement=f"price fails\n\nIt is mended in {shop.fix[:10]}."))
