@@ -14,6 +14,11 @@ COMMITS = {
 }
 """Where the questions are asked: the commits that were the newest when they were written down."""
 
+PARTS = {"sympy/sympy": ("sympy/core", "sympy/printing")}
+"""What LocAgent's graph is made of where that of the whole tree takes too long (sympy: not done after 18 CPU minutes): all that its questions are about, so
+that its answers can only be shorter.
+"""
+
 
 @dataclass(frozen=True)
 class Question:

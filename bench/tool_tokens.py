@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tool_questions import COMMITS, QUESTIONS, Question
+from tool_questions import COMMITS, PARTS, QUESTIONS, Question
 
 from backstory.graph.build import build_graph
 from backstory.graph.source import open_source
@@ -64,7 +64,7 @@ def main() -> int:
         print(repository, file=sys.stderr)
         ours |= ask_ours(repository, path, Oid(commit), options.cache)
         git |= ask_git(repository, path, commit)
-        if options.locagent is not None and repository in options.locagent_repos:
+        if options.locagent is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 theirs |= ask_locagent(repository, path, commit, options, Path(scratch))
     print_table(ours, theirs, git, count, tokenizer)
@@ -122,7 +122,7 @@ def ask_locagent(repository: str, path: Path, commit: str, options: argparse.Nam
     """Return the answers of LocAgent's tools."""
     kept = options.kept or scratch / "kept"
     kept.mkdir(parents=True, exist_ok=True)
-    with checked_out(path, commit, scratch / "tree") as tree:
+    with checked_out(path, commit, PARTS.get(repository, ()), scratch / "tree") as tree:
         script = Path(__file__).with_name("tool_tokens_locagent.py")
         command = [options.locagent_python, script, options.locagent.absolute(), repository, tree, kept.absolute()]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=scratch)
@@ -131,10 +131,10 @@ def ask_locagent(repository: str, path: Path, commit: str, options: argparse.Nam
 
 
 @contextmanager
-def checked_out(path: Path, commit: str, tree: Path) -> Iterator[Path]:
-    """Yield a folder with the files of a commit."""
+def checked_out(path: Path, commit: str, parts: Sequence[str], tree: Path) -> Iterator[Path]:
+    """Yield a folder with the files of a commit, or of some folders of it."""
     tree.mkdir(parents=True)
-    archive = subprocess.run(["git", "-C", path, "archive", commit], stdout=subprocess.PIPE, check=True)
+    archive = subprocess.run(["git", "-C", path, "archive", commit, *parts], stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "-x", "-C", tree], input=archive.stdout, check=True)
     yield tree
 
