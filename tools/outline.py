@@ -1,8 +1,8 @@
 """The outline of a file or of a symbol, as much of it as fits.
 
-Four ways to say what is defined, from most to least, and the first that fits is taken: every signature with its lines; the same without what functions
+Five ways to say what is defined, from most to least, and the first that fits is taken: every signature with its lines; the same without what functions
 hold inside; signatures at the top, and below each the bare names of its members; the last with as many names as there is room for, shared out by how
-many each has.
+many each has; where the signatures at the top alone are too much, their names, as many as there is room for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ WAY_BYTES = 40  # kept for saying how many names are left out
 
 
 def outline(symbols: Sequence[Symbol], room: int) -> list[str]:
-    """Return rows that take about `room` bytes at most, unless the signatures at the top alone take more.
+    """Return rows that take about `room` bytes at most.
 
     symbols: in order of position, outer before inner; those that no other of them encloses are the top.
     """
@@ -30,6 +30,8 @@ def outline(symbols: Sequence[Symbol], room: int) -> list[str]:
     top = [symbol for symbol in plain if _depth(symbol, names) == 0]
     members = {symbol.qualname: [inner for inner in plain if inner.qualname.startswith(f"{symbol.qualname}.")] for symbol in top}
     head = _length([_signature_row(symbol, 0) for symbol in top])
+    if head > room:
+        return _rows(_as_many([_bare(symbol, symbol.qualname.rpartition(".")[0]) for symbol in top], room))
     wanted = {name: [_bare(symbol, name) for symbol in inner] for name, inner in members.items()}
     return list(_with_names(top, wanted, room - head))
 
@@ -43,10 +45,14 @@ def _with_names(top: Sequence[Symbol], wanted: Mapping[str, Sequence[str]], room
         if whole <= room:
             yield from _rows(names)
         elif names:
-            share = max(0, room) * _length(_rows(names)) // whole - WAY_BYTES
-            taken = _fitting(names, share)
-            left = len(names) - taken
-            yield from _rows([*names[:taken], f"… {left} more" if taken else f"{left} inside"] if left else names)
+            yield from _rows(_as_many(names, max(0, room) * _length(_rows(names)) // whole))
+
+
+def _as_many(names: Sequence[str], room: int) -> list[str]:
+    """Return the first names that fit, and how many more there are."""
+    taken = len(names) if _length(_rows(names)) <= room else _fitting(names, room - WAY_BYTES)
+    left = len(names) - taken
+    return [*names[:taken], f"… {left} more" if taken else f"{left} inside"] if left else list(names)
 
 
 def _fitting(names: Sequence[str], room: int) -> int:

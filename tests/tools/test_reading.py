@@ -143,9 +143,10 @@ def test_a_file_that_is_not_small_is_its_outline(call):
 
 
 def test_a_long_class_is_its_head_and_its_members(call):
-    """Reading the class gives its first lines and what it holds."""
+    """Reading the class gives its first lines and what it holds: names where signatures are too much, so that as many as can be are there."""
     said = call("read", target="Long").text
-    assert said.startswith("long.py:Long  lines 1-1200 of 1201\n1|class Long:\n") and "2-3 def method_0(self, value)\n" in said
+    assert said.startswith("long.py:Long  lines 1-1200 of 1201\n1|class Long:\n") and "  method_0 2, method_1 5, " in said
+    assert re.search(r"method_2\d\d \d+, … \d+ more$", said, re.MULTILINE)
     assert "lines 2-1200 not shown: read(target='long.py', first, last)" in said
 
 
