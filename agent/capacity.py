@@ -5,26 +5,24 @@ in older versions the number of blocks and their size. A server that says neithe
 """
 
 import re
-import urllib.error
-import urllib.request
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 GAUGE: Final = "vllm:cache_config_info"
 ANSWER_S: Final = 3.0
-MAX_BYTES: Final = 8_000_000  # of metrics; a server that sends more is no model server
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def pool_tokens(api_base: str) -> int | None:
     """Return the tokens that the cache of the server at `api_base` holds, None where it does not say, or there is no server."""
+    import httpx  # only where a server is asked: the gauge's name is needed without it
+
     try:
-        with urllib.request.urlopen(_metrics_address(api_base), timeout=ANSWER_S) as answer:
-            text = answer.read(MAX_BYTES).decode("utf-8", "replace")
-    except (OSError, ValueError):
+        answer = httpx.get(_metrics_address(api_base), timeout=ANSWER_S)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
-    return told(text)
+    return told(answer.text) if answer.is_success else None
 
 
 def told(metrics: str) -> int | None:

@@ -154,6 +154,7 @@ def test_files_that_do_not_end_in_time_are_no_part_of_the_scope(tmp_path):
             "shop.py": SHOP + "\n# closed on Sundays\n",
             "tests/test_a.py": TEST.format("mean", "[1, 3]", 2),
             "tests/test_b.py": "import time\n\n\ndef test_first():\n    pass\n\n\ndef test_endless():\n    time.sleep(600)\n",
+            "pytest.ini": "[pytest]\naddopts = -p no:randomly\n",
         },
     )
     files = (RepoPath("tests/test_a.py"), RepoPath("tests/test_b.py"))
@@ -169,7 +170,8 @@ def test_a_patch_that_makes_tests_endless_is_not_proven(tmp_path):
     """Tests that ended at the base and do not with the patch are not called broken, and are no proof either."""
     repo = Repo(tmp_path / "repo")
     slow = "from shop import mean, name\n\n\ndef test_name():\n    assert name() == 'shop'\n\n\ndef test_mean():\n    assert mean([1, 3]) == 2\n"
-    repo.commit("Open", {"shop.py": SHOP + "\n# closed on Sundays\n", "tests/test_a.py": slow})
+    settings = "[pytest]\naddopts = -p no:randomly\n"
+    repo.commit("Open", {"shop.py": SHOP + "\n# closed on Sundays\n", "tests/test_a.py": slow, "pytest.ini": settings})
     with graph_of(repo.root, tmp_path) as graph, judge_of(graph, repo.root, tmp_path) as judge:
         endless = edited(graph, "return total(prices) / len(prices)", "__import__('time').sleep(600)")
         verdict = Scope(judge, timeout_s=40).verdict(endless, (RepoPath("tests/test_a.py"),), clean=True)

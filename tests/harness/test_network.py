@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-# What each may be used for: GitHub's API; a model; a server of our own that listens on this machine alone.
-MAY_USE = {"harness/github.py": {"httpx"}, "agent/model.py": {"litellm"}, "agent/scripted.py": {"http.server", "socket"}}
+# What each may be used for: GitHub's API; a model; what its server says of itself; a server of our own that listens on this machine alone.
+MAY_USE = {
+    "harness/github.py": {"httpx"},
+    "agent/model.py": {"litellm"},
+    "agent/capacity.py": {"httpx"},
+    "agent/scripted.py": {"http.server", "socket"},
+}
 NETWORK = {
     "litellm",
     "openai",
