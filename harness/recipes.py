@@ -65,10 +65,7 @@ def read_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
 
 def plain_recipe(repository: str, python: str, needs: Dependencies) -> Recipe:
     """Return the recipe for a Python project nobody wrote one for: what its files say that its tests need, pytest, and the project itself, editable."""
-    words = [word for name in needs.files for word in ("-r", name)] + [*needs.requirements, "pytest"]
-    if needs.project:
-        words += ["-e", f".[{','.join(needs.extras)}]" if needs.extras else "."]
-    install = f"python -m pip install {' '.join(map(shlex.quote, words))}"
+    install = f"python -m pip install {shlex.join(needs.pip_targets(['pytest']))}"
     return Recipe(repository, (ANY,), python, (install,), "python -m pytest -rA -p no:cacheprovider")
 
 

@@ -2,7 +2,7 @@
 
 import configparser
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from backstory.graph.types import RepoPath
@@ -33,6 +33,13 @@ class Dependencies:
     requirements: tuple[str, ...]
     files: tuple[RepoPath, ...]
     declared_in: tuple[RepoPath, ...]
+
+    def pip_targets(self, more: Iterable[str] = ()) -> list[str]:
+        """Return what `pip install` is to be told, with `more` requirements, the project last and editable; empty when there is nothing to install."""
+        targets = [word for name in self.files for word in ("-r", name)] + [*self.requirements, *more]
+        if self.project:
+            targets += ["-e", f".[{','.join(self.extras)}]" if self.extras else "."]
+        return targets
 
 
 def find_dependencies(paths: Collection[RepoPath], read: Read) -> Dependencies:

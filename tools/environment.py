@@ -338,9 +338,7 @@ def _make_once(work: "_Preparation", steps: Sequence[tuple[str, tuple[str, ...]]
 
 def _install_steps(folder: Path, wanted: Dependencies, requirements: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
     """Return the one command that installs everything, with its name for a person; none when there is nothing to install."""
-    targets = [word for name in wanted.files for word in ("-r", name)] + list(wanted.requirements) + list(requirements)
-    if wanted.project:
-        targets += ["-e", f".[{','.join(wanted.extras)}]" if wanted.extras else "."]
+    targets = wanted.pip_targets(requirements)
     pip = (str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
     return [("install", (*pip, *targets))] if targets else []
 
