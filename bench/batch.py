@@ -27,7 +27,7 @@ from backstory.agent.messages import Message
 from backstory.agent.script import Answer, Request
 from backstory.agent.scripted import Settings
 from backstory.harness.data import read_dataset
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, folder_of
 
 TITLE_CHARS = 60  # of a title that are looked for in a prompt, where it may be cut or cleaned further on
 
@@ -105,8 +105,7 @@ def answering(instances: list[Instance], repos: str) -> Callable[[Request], Mess
 
 def scripts_of(instance: Instance, repos: str) -> Scripts:
     """Return the scripts that make an instance's true patch."""
-    owner, _, name = instance.repository.partition("/")
-    mirror = repos.format(owner=owner, name=name)
+    mirror = str(folder_of(instance.repository, repos))
     return true_scripts(instance.patch, lambda path: (file_at(mirror, instance.base, path) or b"").decode("utf-8", "surrogateescape"))
 
 

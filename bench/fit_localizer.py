@@ -33,7 +33,7 @@ from backstory.graph.build import build_graph
 from backstory.graph.source import open_source, resolve
 from backstory.graph.types import RepoPath
 from backstory.harness.data import read_dataset
-from backstory.harness.instances import Instance, gold_of
+from backstory.harness.instances import Instance, folder_of, gold_of
 from backstory.harness.intervals import interval
 from backstory.memory.recall import past_of
 
@@ -85,9 +85,8 @@ def read_case(instance: Instance, repos: str, cache: Path, work: Path) -> Case |
     if kept.exists():
         found: Case | None = pickle.loads(zlib.decompress(kept.read_bytes()))
         return found
-    owner, _, name = instance.repository.partition("/")
     try:
-        source = open_source(Path(repos.format(owner=owner, name=name)))
+        source = open_source(folder_of(instance.repository, repos))
         graph = build_graph(source, resolve(source, instance.base), cache_dir=cache, tiers=frozenset({"paths", "code"}))
     except UserError as error:
         print(f"{instance.id}: {error}")

@@ -20,7 +20,7 @@ from backstory.graph.repograph import RepoGraph
 from backstory.graph.source import open_source, resolve
 from backstory.graph.types import Oid, RepoPath
 from backstory.harness.data import read_dataset
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, folder_of
 from backstory.harness.intervals import interval
 from backstory.memory.fixes import rank_fixes
 
@@ -53,8 +53,7 @@ def main() -> None:
             by_repository[instance.repository].append(instance)
     found: list[Found] = []
     for repository, instances in by_repository.items():
-        owner, _, name = repository.partition("/")
-        folder = Path(asked.repos.format(owner=owner, name=name))
+        folder = folder_of(repository, asked.repos)
         if not folder.is_dir():
             print(f"{repository}: not there")
             continue

@@ -24,6 +24,7 @@ from tool_questions import COMMITS, PARTS, QUESTIONS, Question
 from backstory.graph.build import build_graph
 from backstory.graph.source import open_source
 from backstory.graph.types import Oid
+from backstory.harness.instances import folder_of
 from backstory.tools.look import View, look_tools
 from backstory.tools.tool import read_arguments
 
@@ -59,8 +60,7 @@ def main() -> int:
     theirs: dict[int, Answer] = {}
     git: dict[int, Answer] = {}
     for repository, commit in COMMITS.items():
-        owner, _, name = repository.partition("/")
-        path = Path(options.repos.format(owner=owner, name=name))
+        path = folder_of(repository, options.repos)
         print(repository, file=sys.stderr)
         ours |= ask_ours(repository, path, Oid(commit), options.cache)
         git |= ask_git(repository, path, commit)

@@ -11,6 +11,7 @@ Files of instances are read in `backstory.harness.data`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchSet
@@ -55,6 +56,16 @@ class Instance:
     created_at: str = ""
     hints: str = ""
     setup: Setup = Setup()
+
+
+def folder_of(repository: str, repos: str) -> Path:
+    """Return where `owner/name` is by a pattern with `{owner}` and `{name}`. KeyError, IndexError or ValueError: `repos` is no such pattern.
+
+    >>> str(folder_of("pallets/flask", "/mirrors/{owner}+{name}"))
+    '/mirrors/pallets+flask'
+    """
+    owner, _, name = repository.partition("/")
+    return Path(repos.format(owner=owner, name=name))
 
 
 @dataclass(frozen=True)

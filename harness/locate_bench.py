@@ -23,7 +23,7 @@ from backstory.graph.build import build_graph
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.source import open_source, resolve
 from backstory.graph.types import RepoPath, Report, SymbolId
-from backstory.harness.instances import Gold, Instance, gold_of
+from backstory.harness.instances import Gold, Instance, folder_of, gold_of
 from backstory.harness.intervals import Interval, interval, paired
 from backstory.memory.recall import Past, past_of
 
@@ -208,7 +208,7 @@ def strangers(instances: Sequence[Instance], repos: str) -> dict[str, Instance]:
     """Return for each repository at hand an instance of another one, whose history stands in for its own; empty when there is one only."""
     first: dict[str, Instance] = {}
     for instance in instances:
-        if _folder(instance, repos).exists():
+        if folder_of(instance.repository, repos).exists():
             first.setdefault(instance.repository, instance)
     names = list(first)
     return {name: first[names[(place + 1) % len(names)]] for place, name in enumerate(names)} if len(names) > 1 else {}
@@ -229,7 +229,7 @@ def _run_chunk(
 def _run(instance: Instance, arms: Sequence[str], stranger: Instance | None, *, repos: str, cache: Path) -> list[Row]:
     def answered() -> tuple[RepoGraph, Localization, float]:
         started = time.perf_counter()
-        graph = _graph(_folder(instance, repos), instance.base, cache)
+        graph = _graph(folder_of(instance.repository, repos), instance.base, cache)
         found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arms[0]])
         return graph, found, time.perf_counter() - started
 
@@ -242,17 +242,12 @@ def _run(instance: Instance, arms: Sequence[str], stranger: Instance | None, *, 
         for arm in arms[1:]:
             past = None
             if arm == OTHER_HISTORY and stranger is not None:
-                past = past_of(graph).saying(_past_at(_folder(stranger, repos), stranger.base, cache))
+                past = past_of(graph).saying(_past_at(folder_of(stranger.repository, repos), stranger.base, cache))
             found = localize(graph, instance.text, limit=PLACES, weights=ARMS[arm], past=past)
             rows.append(_row(instance, arm, gold, found, graph, (new_s, warm_s)))
     finally:
         graph.close()
     return rows
-
-
-def _folder(instance: Instance, repos: str) -> Path:
-    owner, _, name = instance.repository.partition("/")
-    return Path(repos.format(owner=owner, name=name))
 
 
 def _graph(folder: Path, base: str, cache: Path) -> RepoGraph:

@@ -16,7 +16,7 @@ from backstory.graph.lock import using_cache
 from backstory.graph.mirror import Mirror, open_mirror, open_source, resolve
 from backstory.graph.source import Source
 from backstory.graph.types import Oid, Report, silent
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, folder_of
 from backstory.harness.recipes import Recipe, recipe_for
 from backstory.tools.environment import Environment, PipSettings, Prepared, build_environment, built_in, is_built, open_prepared
 from backstory.tools.interpreter import Interpreter, of_version
@@ -63,9 +63,9 @@ class Native:
         interpreter = of_version(recipe.python, self.path)
         if isinstance(interpreter, str):
             return NotHere(interpreter)
-        owner, _, name = instance.repository.partition("/")
+        name = instance.repository.partition("/")[2]
         try:
-            source = open_source(Path(self.repos.format(owner=owner, name=name)))
+            source = open_source(folder_of(instance.repository, self.repos))
             base = resolve(source, instance.base)
             mirror = open_mirror(source, base, cache_dir=self.cache_dir, report=self.report)
         except UserError as error:

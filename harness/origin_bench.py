@@ -29,6 +29,7 @@ from backstory.graph.build import HISTORY_TIERS, build_graph
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.source import Source, committed_at, open_source, resolve
 from backstory.graph.types import Oid, Report
+from backstory.harness.instances import folder_of
 from backstory.harness.intervals import Interval, interval, ratio
 from backstory.harness.locate_bench import Failed
 
@@ -184,9 +185,8 @@ def _judge_all(repository: str, rows: Sequence[Row], repos: str, cache: Path, re
 
 def _judge(repository: str, rows: Sequence[Row], repos: str, cache: Path, redact: bool) -> Iterator[tuple[Row, Judged | Failed]]:
     """Yield what is found for the rows of one repository. Newest fixes first: the graph of one often holds the others."""
-    owner, _, name = repository.partition("/")
     try:
-        source = open_source(Path(repos.format(owner=owner, name=name)))
+        source = open_source(folder_of(repository, repos))
     except (UserError, KeyError, IndexError, ValueError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{repos!r} is no pattern; it may hold {{owner}} and {{name}}"
         yield from ((row, Failed(row.id, reason)) for row in rows)
