@@ -60,7 +60,8 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     query, asked = query_words(text), names_in(text)
     queries = [query_words(next(iter(text.strip().splitlines()), "")), query]  # a title says what the rest wanders about
     said = similarity(past_of(graph).messages(sorted(query)), queries)
-    named = {place: both for place, message in enumerate(messages) if (both := asked & names_in(f"{message.subject}\n{message.body}"))}
+    texts = (f"{message.subject}\n{message.body}" for message in (messages if asked else ()))  # most texts name nothing
+    named = {place: both for place, said_in in enumerate(texts) if (both := asked & names_in(said_in))}
     scores = {place: float(said[place]) + (NAMED if place in named else 0.0) for place in {*np.flatnonzero(said).tolist(), *named}}
     likeliest = [
         place for place in sorted(scores, key=lambda place: (-scores[place], place)) if len(graph.parents(messages[place].oid)) < 2
