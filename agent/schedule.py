@@ -176,7 +176,7 @@ class Ledger:
         self.counts = replace(self.counts, turns=self.counts.turns + 1)
         self._window.turns += 1
         self._adapt()
-        self._make_room(now)
+        self._make_room()
         return self.tick(now=now)
 
     def withdraw(self, id: str, *, now: float) -> tuple[str, ...]:
@@ -299,7 +299,7 @@ class Ledger:
                 return True
         return False
 
-    def _make_room(self, now: float) -> None:
+    def _make_room(self) -> None:
         """Pause idle programs while the contexts that are there exceed the pool: they push each other out already."""
         if self.policy.mode != "fit":
             return

@@ -5,7 +5,7 @@ characters nor bytes that are not UTF-8, so there and in DOT these are written a
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from backstory.graph.repograph import RepoGraph
@@ -86,7 +86,6 @@ WRITERS: Mapping[Literal["graphml", "dot"], Callable[[RepoGraph, "networkx.Multi
     "graphml": as_graphml,
     "dot": as_dot,
 }
-FORMATS: Sequence[Format] = ("graphml", "json", "dot")
 
 
 def _written(values: Mapping[str, str | int | float]) -> dict[str, str | int | float]:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast, get_args
 
 from backstory.errors import DamagedStore
 from backstory.graph.build import of_length, remove_store
@@ -116,7 +116,7 @@ def verify(graph: RepoGraph, *, everything: bool = False, seed: int = 0, report:
         check.introduced,
         check.origins,
     )
-    kinds: tuple[Kind, ...] = ("commits", "lines", "parses", "links", "outlines", "histories", "symbols", "introduced", "origins")
+    kinds: tuple[Kind, ...] = get_args(Kind)
     for number, (kind, step) in enumerate(zip(kinds, steps, strict=True)):
         (report or silent)("verifying " + kind, number, len(kinds))
         checked[kind] = step()

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from backstory.agent.defect import defect_of_fix
 from backstory.agent.inducers import rank_inducers
@@ -34,7 +34,6 @@ from backstory.harness.intervals import Interval, interval, ratio
 from backstory.harness.locate_bench import Failed
 
 Split = Literal["all", "tune", "held"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 CUTS = (1, 3, 5, 10)
 ANSWERED = 1  # commits that are held responsible
 _FIELDS = ("repo", "fix_commit", "inducing_commits", "language", "source_dataset")
