@@ -115,7 +115,7 @@ def _build(graph: RepoGraph) -> Corpus:
 
 def _with_names(symbols: Counted, qualnames: Sequence[str]) -> Counted:
     """Return documents of symbols with the words of their names added."""
-    place_of = {word: place for place, word in enumerate(symbols.words)}
+    places = {word: place for place, word in enumerate(symbols.words)}
     known: dict[str, tuple[list[int], int]] = {}
     rows: list[int] = []
     columns: list[int] = []
@@ -124,7 +124,7 @@ def _with_names(symbols: Counted, qualnames: Sequence[str]) -> Counted:
         for token in tokens(qualname):
             if token not in known:
                 words = split_token(token)
-                known[token] = ([place_of[word] for word in words if word in place_of], NAME_WEIGHT * len(words))
+                known[token] = ([places[word] for word in words if word in places], NAME_WEIGHT * len(words))
             asked, length = known[token]
             lengths[number] += length
             if asked:

@@ -89,9 +89,8 @@ class _Diffs:
 
     def meant(self, text: str) -> Oid | None:
         """Return the commit of the list that a text begins with the id of."""
-        begin = text.strip().strip("`'\"-*• ").lower()[: len(Oid("0" * 40))].split()[0:1]
-        digits = re.match(r"[0-9a-f]*", begin[0])[0] if begin else ""  # type: ignore[index]  # it always matches
-        return next((oid for oid in self._shortlist if len(digits) >= DIGITS and oid.startswith(digits)), None)
+        digits = re.match(rf"[0-9a-f]{{{DIGITS},40}}", text.strip().strip("`'\"-*• ").lstrip().lower())
+        return next((oid for oid in self._shortlist if oid.startswith(digits[0])), None) if digits else None
 
     def _diff(self, arguments: Arguments) -> Observation:
         oid = self.meant(text_argument(arguments, "commit"))

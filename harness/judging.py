@@ -197,13 +197,10 @@ class Grader:
                 mounts=workspace.mounts(bound_at),
             )
         trial = _trial(ran, tree, command, ready.environment.id)
-        if not trial.stopped:  # a limit may have been this machine's at this moment
-            self._keep(key, trial, ran.execution.output)
-        else:
-            self._keep(key, trial, ran.execution.output, for_good=False)
+        self._keep(key, trial, ran.execution.output, for_good=not trial.stopped)  # a limit may have been this machine's at this moment
         return trial
 
-    def _keep(self, key: str, trial: Trial, log: bytes, *, for_good: bool = True) -> None:
+    def _keep(self, key: str, trial: Trial, log: bytes, *, for_good: bool) -> None:
         """Keep a run; one that is not kept for good leaves its log alone, and is run again when it is asked for."""
         folder = self._folder(key)
         made = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
