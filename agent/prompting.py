@@ -151,9 +151,8 @@ def _blamed(blamed: Blamed | None, graph: RepoGraph) -> str:
     sure = {"confirmed": "broke it", "narrowed": "or one near it broke it", "suspected": "is suspected of having broken it"}[blamed.status]
     commit = graph.commit(blamed.commit)
     changed = [change.path for change in commit.changes if not graph.code.is_test(change.path)]
-    paths = [
-        path for path in changed if language_of(path) is not None
-    ] or changed  # what documentation says of it has no room beside the code
+    code = [path for path in changed if language_of(path) is not None]
+    paths = code or changed  # what documentation says of it has no room beside the code
     diff = graph.diff(blamed.commit, paths).decode("utf-8", "replace") if paths else ""
     head = f"Commit {short(blamed.commit)} of {blamed.when} {sure}: {one_line(blamed.subject, limit=120)}"
     return f"{head}\n\n{quoted('diff', diff, limit=DIFF_CHARS)}".rstrip()

@@ -63,10 +63,11 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class FixRequest:
-    """What `fix` was asked. search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found.
-    model: None to do without. repair: whether to go on once the commit to blame is known.
+    """What `fix` was asked.
 
-    model: None to do without. prepared: the folder of an environment that was built for this repository, in place of one that is found.
+    search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found. model: None to do without.
+    repair: whether to go on once the commit to blame is known. prepared: the folder of an environment that was built for this repository, in place
+    of one that is found.
     """
 
     issue_id: str

@@ -50,7 +50,8 @@ class Settings:
     models: names it answers to, the first is its own; api_key: what a client must send, None is anything; window: tokens of prompt and reply
     together, None is without limit; at: faults by the number of the request (from 1) they happen to; chance: how likely each other request is to
     meet one of `faults`, drawn from `seed`; most: chance faults at most, None is without limit; drip_s: between two bytes; retry_after_s: what a busy
-    server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; reasoning_field: how the server calls what the model thought.
+    server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; reasoning_field: how
+    the server calls what the model thought.
     """
 
     models: tuple[str, ...] = (MODEL,)
@@ -124,7 +125,10 @@ class ScriptedServer:
 
 @contextmanager
 def serve(answers: Answers, settings: Settings | None = None, *, port: int = 0, on_exchange: OnExchange = None) -> Iterator[ScriptedServer]:
-    """Yield a server that plays `answers`; it is gone when the block ends. on_exchange: told of each exchange before its answer is sent, from the server's threads."""
+    """Yield a server that plays `answers`; it is gone when the block ends.
+
+    on_exchange: told of each exchange before its answer is sent, from the server's threads.
+    """
     server = ScriptedServer(answers, settings or Settings(), port=port, on_exchange=on_exchange)
     try:
         yield server

@@ -17,9 +17,8 @@ def model_settings(choice: "ModelChoice", *, no_model: bool) -> "ModelSettings |
     """Return which model a run asks, None when it does without."""
     if no_model or choice.model is None:
         return None
-    from backstory.agent.runs import (
-        ModelSettings,  # only now: it brings the whole agent along, which `locate` without a model does not need
-    )
+    # Only now: it brings the whole agent along, which `locate` without a model does not need.
+    from backstory.agent.runs import ModelSettings
 
     return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout)
 
