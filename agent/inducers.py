@@ -114,7 +114,7 @@ def rank_inducers(graph: RepoGraph, defect: Defect, *, weights: InducerWeights =
         climb()
     ladder.kinds()
     ladder.read(weights)
-    return _ranked(graph, ladder.found, weights)
+    return _ranked(ladder, weights)
 
 
 class _Ladder:
@@ -243,14 +243,14 @@ class _Ladder:
         return {line: oid for span, oid in blamed for line in range(span.first, span.last + 1)}
 
 
-def _ranked(graph: RepoGraph, found: Mapping[Oid, _Candidate], weights: InducerWeights) -> list[Inducer]:
-    position = {oid: number for number, oid in enumerate(graph.order())}
+def _ranked(ladder: _Ladder, weights: InducerWeights) -> list[Inducer]:
+    found = ladder.found
     scores = {oid: _score(candidate.clues, weights) for oid, candidate in found.items()}
     top = max(scores.values(), default=0.0)
     whole = math.fsum(math.exp(score - top) for score in scores.values())
     return [
         Inducer(oid, math.exp(scores[oid] - top) / whole, found[oid].rung, _clues(found[oid]), _reasons(found[oid], weights))
-        for oid in sorted(scores, key=lambda oid: (-scores[oid], position[oid]))
+        for oid in sorted(scores, key=lambda oid: (-scores[oid], ladder.position[oid]))
     ]
 
 
