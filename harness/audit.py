@@ -18,7 +18,7 @@ from pygit2.enums import ObjectType, RepositoryOpenFlag
 from backstory.graph.mirror import Mirror
 from backstory.graph.source import Source, open_repository
 from backstory.graph.types import Oid
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, added_text
 
 Kind = Literal["store", "later commit", "number of the fix", "identifier"]
 
@@ -169,8 +169,7 @@ def _numbers(texts: Iterable[Heard], instance: Instance, mirror: Mirror, base: O
 
 
 def _identifiers(texts: Sequence[Heard], instance: Instance, mirror: Mirror, base: Oid) -> Iterator[Finding]:
-    added = "\n".join(line[1:] for line in instance.patch.splitlines() if line.startswith("+") and not line.startswith("+++"))
-    new = set(_IDENTIFIER.findall(added)) - set(_IDENTIFIER.findall(instance.text))
+    new = set(_IDENTIFIER.findall(added_text(instance.patch))) - set(_IDENTIFIER.findall(instance.text))
     seen: dict[str, str] = {}
     said: set[str] = set()
     for heard in texts:

@@ -76,6 +76,11 @@ class Gold:
     functions: tuple[SymbolId, ...]
 
 
+def added_text(patch: str) -> str:
+    """Return the lines that a patch adds, without their plus."""
+    return "\n".join(line[1:] for line in patch.splitlines() if line.startswith("+") and not line.startswith("+++"))
+
+
 def gold_of(patch: str, graph: RepoGraph) -> Gold:
     """Return what a patch says of the tree of `graph`. Raises UserError when it is no unified diff."""
     try:

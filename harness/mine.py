@@ -19,12 +19,12 @@ from typing import Literal, get_args
 import pygit2
 from pygit2.enums import SortMode
 
-from backstory.graph.history import fixed_issues, says_fix
+from backstory.graph.history import NO_PROGRAMS, fixed_issues, says_fix
 from backstory.graph.languages import is_test
 from backstory.graph.mirror import Mirror
 from backstory.graph.selection import place_of
 from backstory.graph.types import Oid, RepoPath, Report, silent
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, added_text
 from backstory.harness.judging import Grader, Trial
 from backstory.harness.native import Native, NotHere
 from backstory.harness.trees import judged_trees
@@ -54,8 +54,7 @@ _DIFF = (
     "--binary",
     "--full-index",
     "--no-renames",
-    "--no-textconv",
-    "--no-ext-diff",
+    *NO_PROGRAMS,
     "--no-color",
     "--src-prefix=a/",
     "--dst-prefix=b/",
@@ -172,10 +171,11 @@ def statement_of(where: Mine, candidate: Candidate) -> Statement:
     source: Literal["issue", "message"] = "issue" if linked else "message"
     text = f"{linked[0]}\n\n{linked[1]}" if linked else _TRAILER.sub("", message)
     text = re.sub(r"[ \t]+$", "", _NAMES_THE_FIX.sub("", text), flags=re.MULTILINE).strip()
-    added = "\n".join(line[1:] for line in candidate.patch.splitlines() if line.startswith("+") and not line.startswith("+++"))
     names = set(_IDENTIFIER.findall(text))
     brought = sorted(
-        name for name in names & set(_IDENTIFIER.findall(added)) if _is_a_name(name) and not _base_has(where.mirror, candidate.base, name)
+        name
+        for name in names & set(_IDENTIFIER.findall(added_text(candidate.patch)))
+        if _is_a_name(name) and not _base_has(where.mirror, candidate.base, name)
     )
     if brought and source == "message":  # a reporter's own words stay, and the overlap is told
         text = re.sub(rf"\b(?:{'|'.join(map(re.escape, brought))})\b", WITHHELD, text)
