@@ -6,7 +6,6 @@ commit), so that nothing but the repository's own past is needed to resume or to
 """
 
 import base64
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
 from backstory.agent.trace import Divergence, Event, RecordedTrace, ReplayedTrace, Trace, is_held, read_events
 from backstory.agent.types import Issue, Solution
-from backstory.agent.written import from_json, to_json
+from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
 from backstory.graph.lock import using_cache
@@ -393,7 +392,7 @@ def _go(
         )
     if isinstance(trace, RecordedTrace):
         if solution.patch is not None:
-            _save(run_folder(request.state_dir, run_id) / "patch.diff", solution.patch.diff)
+            save(run_folder(request.state_dir, run_id) / "patch.diff", solution.patch.diff, again=f"`backstory resume {run_id}`")
         trace.note("finished", **to_json(outcome))
     return outcome
 
@@ -503,18 +502,3 @@ def _summary(state_dir: Path, run_id: str) -> RunSummary:
     blamed = done.solution.blamed.commit if done.solution.blamed else None
     state = done.solution.status if done.solution.limit is None or done.solution.status == "verified" else "limit"
     return RunSummary(run_id, events[0].at, done.repo, done.title, state, done.exit_code, blamed)
-
-
-def _save(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_suffix(".new")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot save {str(path)!r}: {error.strerror}; free some room and `backstory resume {path.parent.name}`"
-        ) from error

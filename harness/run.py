@@ -36,7 +36,7 @@ from backstory.agent.messages import Model, Usage
 from backstory.agent.runs import FixRequest, ModelSettings, Outcome, fix, open_run, resume, seconds_at_work
 from backstory.agent.script import recorded
 from backstory.agent.trace import read_events
-from backstory.agent.written import from_json, to_json
+from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, Report, silent
@@ -545,15 +545,7 @@ def _write_predictions(bench: Bench, instances: Sequence[Instance]) -> None:
 
 def _save(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    beside = path.with_name(f"{path.name}.{threading.get_ident()}.new")
-    try:
-        with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot save {str(path)!r}: {error.strerror}; free some room and run the batch again") from error
+    save(path, text.encode("utf-8", "surrogatepass"), again="run the batch again")
 
 
 def _over(whole: Whole, seconds: float, rows: Sequence[Row]) -> str:
