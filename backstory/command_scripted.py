@@ -58,7 +58,8 @@ def scripted(
     at, by_chance = _faults(faults)
     settings = Settings(models=(name,), window=window, at=at, faults=by_chance, chance=chance, seed=seed)
     answers = _from_file(script) if script is not None else _from_run(face, str(run))
-    with serve(answers, settings, port=port, on_exchange=_told(face, as_json)) as server:
+    with suppress(KeyboardInterrupt), serve(answers, settings, port=port, on_exchange=_told(face, as_json)) as server:
+        # Whoever reads the address may interrupt at once, before anything waits; an interrupt is the way to end it from here on.
         if as_json:
             face.give({"api_base": server.api_base, "model": name})
         else:
@@ -66,8 +67,7 @@ def scripted(
                 f"serving {name} at {server.api_base}; try `backstory fix ... --model hosted_vllm/{name} --api-base {server.api_base}`"
             )
         face.out.flush()
-        with suppress(KeyboardInterrupt):  # the way to end it
-            server.wait()
+        server.wait()
     return 0
 
 

@@ -1,6 +1,7 @@
 """The scripted model as a command: served, asked, interrupted, refused."""
 
 import http.client
+import io
 import json
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from backstory.cli import run
+from backstory.face import Face
 from command import CommandLine
 from talking import CHECK, FOUND, ISSUE, SOLVED, faulty, model_that, roles
 
@@ -91,6 +94,22 @@ def test_for_a_person_it_says_how_to_use_it(cli, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.startswith("backstory: 1: 1 messages -> text of 5 characters, ") and err.endswith(" out\n")
+
+
+def test_an_interrupt_between_the_address_and_the_wait_ends_it_too(tmp_path):
+    """Whoever reads the address may press Ctrl-C before the server waits; it ends with 0 all the same."""
+
+    class Interrupted(io.StringIO):
+        def flush(self):
+            if self.getvalue() and not seen:
+                seen.append(self.getvalue())
+                raise KeyboardInterrupt
+
+    seen, err = [], io.StringIO()
+    (tmp_path / "replies.jsonl").write_text('{"text": "Done."}\n')
+    arguments = ["scripted", "--script", str(tmp_path / "replies.jsonl")]
+    assert run(arguments, Face({"HOME": str(tmp_path)}, Interrupted(), err, io.BytesIO())) == 0
+    assert seen[0].startswith("serving scripted at http://127.0.0.1:") and err.getvalue() == ""
 
 
 @pytest.mark.parametrize(
