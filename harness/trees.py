@@ -13,12 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backstory.agent.originals import restored
-from backstory.errors import UserError
+from backstory.errors import SandboxError, UserError
 from backstory.graph.git import GitError
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.harness.instances import Instance
-from backstory.tools.trees import changed_tree, differing, entry_at, objects, tree_of
+from backstory.tools.limits import Limits
+from backstory.tools.patch import write_tree
+from backstory.tools.sandbox import SYSTEM_PATH
+from backstory.tools.shell import execute
+from backstory.tools.trees import LINK, changed_tree, differing, entry_at, objects, tree_of
+from backstory.tools.unified import parse_patch
 
 # What holds no tests, among the files of a test patch; whoever lists test files for a runner leaves these out.
 _DATA_ENDS = (
@@ -40,6 +45,10 @@ _DATA_ENDS = (
     ".html",
 )
 _PATHS = re.compile(r"^diff --git a/.* b/(.*)$", re.MULTILINE)
+# The official harness's last resort. Read as a unified diff whatever it looks like: other forms can make this program run an editor.
+_FUZZY = ("patch", "--unified", "--fuzz=5", "--strip=1", "--batch", "--silent", "--no-backup-if-mismatch", "--reject-file=-", "--get=0")
+_FUZZY_LIMITS = Limits(wall_s=60.0)
+_NO_PROGRAM = 127  # the shell's exit code
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def judged_trees(mirror: Mirror, instance: Instance, patch: str, *, runner: Coll
         raise UserError(f"the test patch of {instance.id} does not apply to its base: {with_tests}")
     before, after = tree_of(repository, base), with_tests.oid
     placed = {path: entry_at(repository, after, path) for path in differing(repository, before, after)}
-    applied = apply_patch(mirror, base, patch)
+    applied = apply_patch(mirror, base, patch, fuzzy=True)
     if not isinstance(applied, Tree):
         return applied
     gold = apply_patch(mirror, base, instance.patch)
@@ -115,8 +124,12 @@ class Tree:
     oid: Oid
 
 
-def apply_patch(mirror: Mirror, base: Oid, patch: str) -> Tree | str:
-    """Return the tree that `patch` makes of `base`, or what git says against it. Tried as it stands, then as a merge with the blobs that it names."""
+def apply_patch(mirror: Mirror, base: Oid, patch: str, *, fuzzy: bool = False) -> Tree | str:
+    """Return the tree that `patch` makes of `base`, or what git says against it.
+
+    Tried as it stands, then as a merge with the blobs that it names. fuzzy: last, as the official harness does, by the program `patch`, which leaves
+    out up to five lines of context; where a machine has no such program, the reason says so.
+    """
     if not patch.strip():
         return Tree(tree_of(objects(mirror.path), base))
     content = (patch if patch.endswith("\n") else f"{patch}\n").encode("utf-8", "surrogateescape")
@@ -130,7 +143,40 @@ def apply_patch(mirror: Mirror, base: Oid, patch: str) -> Tree | str:
                 return Tree(Oid(git.run("write-tree").decode().strip()))
             except GitError as error:
                 said = said or error.complaint
-    return said
+    return _fuzzily_applied(mirror, base, content, said) if fuzzy else said
+
+
+def _fuzzily_applied(mirror: Mirror, base: Oid, content: bytes, said: str) -> Tree | str:
+    """Return the tree that GNU patch makes of `base`, or what git `said` where it cannot either.
+
+    It sees the files that the patch names and no others, and only those are read back, with the modes they had; new ones are ordinary.
+    """
+    try:
+        files = parse_patch(content)
+    except (UserError, SandboxError):
+        return said
+    entries = {path: mirror.entry_at(base, path) for file in files for path in (file.was, file.path) if path is not None}
+    if any(entry is not None and entry.mode == LINK for entry in entries.values()) or any(file.new_mode == f"{LINK:o}" for file in files):
+        return said  # a link may lead out of the folder
+    with tempfile.TemporaryDirectory(prefix="backstory-patch-") as name:
+        folder = Path(name) / "files"
+        folder.mkdir()
+        for path in entries:
+            before = mirror.blob_at(base, path)
+            if before is not None:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(before)
+        (Path(name) / "patch").write_bytes(content)
+        done = execute((*_FUZZY, "--input=../patch"), cwd=folder, env={"PATH": SYSTEM_PATH}, limits=_FUZZY_LIMITS)
+        if done.exit_code == _NO_PROGRAM:
+            return f"{said} (the program `patch` is not installed, with which the official harness would try next)"
+        if done.exit_code != 0:
+            return said
+        edits = {path: (folder / path).read_bytes() if (folder / path).is_file() else None for path in entries}
+    try:
+        return Tree(write_tree(mirror, base, edits))
+    except SandboxError:
+        return said  # a submodule
 
 
 def _is_below(path: RepoPath, places: Collection[str]) -> bool:

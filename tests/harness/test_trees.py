@@ -84,6 +84,35 @@ def test_a_patch_without_its_last_newline_or_at_other_lines_fits(shop, mirror, i
     assert isinstance(apply_patch(mirror, shop.base, instance.patch.replace("@@ -1,5 +1,5 @@", "@@ -3,5 +3,5 @@")), Tree)
 
 
+def test_a_patch_whose_context_is_wrong_fits_as_the_official_harness_fits_it(shop, mirror, instance):
+    """The judged patch alone is tried with fuzz: a wrong line of context is passed over, a wrong line to be removed is not."""
+    wrong = instance.patch.replace(" def price(item):", " def prize(item):")
+    assert wrong != instance.patch and "patch failed" in apply_patch(mirror, shop.base, wrong)
+    trees = judged_trees(mirror, instance, wrong)
+    assert trees.applied == apply_patch(mirror, shop.base, instance.patch).oid
+    assert file(mirror, trees.official, "shop.py") == FIXED
+    assert "patch failed" in apply_patch(mirror, shop.base, instance.patch.replace("-    return item", "-    return thing"), fuzzy=True)
+
+
+def test_fuzz_makes_files_and_stays_inside(shop, mirror, instance):
+    """Beside a fuzzy hunk files come and are emptied; what is no unified diff, or makes a link, is refused."""
+    wrong = instance.patch.replace(" def price(item):", " def prize(item):")
+    plain = wrong[wrong.index("--- a/") :] + shop.diff("", "1\n", "new/one.py") + shop.diff("a small shop\n", "", "README")
+    tree = apply_patch(mirror, shop.base, plain, fuzzy=True)
+    assert file(mirror, tree.oid, "shop.py") == FIXED and file(mirror, tree.oid, "new/one.py") == "1\n"
+    assert not file(mirror, tree.oid, "README")
+    assert isinstance(apply_patch(mirror, shop.base, "1c\nx = 1\n.\n", fuzzy=True), str)
+    link = "diff --git a/out b/out\nnew file mode 120000\n--- /dev/null\n+++ b/out\n@@ -0,0 +1 @@\n+/etc\n\\ No newline at end of file\n"
+    assert isinstance(apply_patch(mirror, shop.base, wrong + link, fuzzy=True), str)
+
+
+def test_without_the_program_the_reason_says_so(shop, mirror, instance, monkeypatch):
+    """A verdict that another machine would not give names what is missing here."""
+    monkeypatch.setattr("backstory.harness.trees.SYSTEM_PATH", str(shop.root))
+    said = apply_patch(mirror, shop.base, instance.patch.replace(" def price(item):", " def prize(item):"), fuzzy=True)
+    assert said.endswith("(the program `patch` is not installed, with which the official harness would try next)")
+
+
 def test_the_first_failing_test_as_a_check(shop, mirror, instance):
     """By its id, or by file and name for a runner that takes those; with all files of the test patch."""
     check = first_check(mirror, instance, "python -m pytest", by_name=False)
