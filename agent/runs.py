@@ -35,7 +35,7 @@ from backstory.tools.commands import check_files
 from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, open_prepared, prepare_environment
 from backstory.tools.limits import Limits
 from backstory.tools.paths import read_file
-from backstory.tools.sandbox import Choice, Sandbox, open_sandbox
+from backstory.tools.sandbox import CONTAINERS, Choice, Containers, Sandbox, open_sandbox
 from backstory.tools.verdicts import VerdictCache
 from backstory.tools.workspace import Workspace, clear_dead
 
@@ -66,7 +66,7 @@ class FixRequest:
 
     search_path: where programs such as python3 are looked for (the caller's PATH). base, check: None means to be found. model: None to do without.
     repair: whether to go on once the commit to blame is known. prepared: the folder of an environment that was built for this repository, in place
-    of one that is found.
+    of one that is found. containers: how they are used, where the sandbox is one.
     """
 
     issue_id: str
@@ -89,6 +89,7 @@ class FixRequest:
     model: ModelSettings | None = None
     repair: bool = True
     prepared: Path | None = None
+    containers: Containers = CONTAINERS
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def fix(
     """
     source = open_source(request.repo)
     base = resolve(source, "HEAD" if request.base is None else request.base)
-    open_sandbox(request.sandbox)  # refuse before any work is done
+    open_sandbox(request.sandbox, request.containers)  # refuse before any work is done
     # A prepared environment is that of a commit, whatever the checkout is at.
     uncommitted_files, notes = _carry(request, source) if request.prepared is None else ({}, ())
     given = {str(path): base64.b64encode(content).decode() for path, content in (carried or {}).items()}
@@ -325,7 +326,7 @@ def _go(
             graph = build_graph(source, base, cache_dir=request.cache_dir, report=report)
             stack.callback(graph.close)
         stack.callback(clear_dead, graph.mirror)  # a killed run that had nothing left to run leaves its work trees to whoever ends it
-        sandbox = open_sandbox(request.sandbox)
+        sandbox = open_sandbox(request.sandbox, request.containers)
         bound_at = _bound_at(request, source)
         with phases("environment"):
             environment = _environment(request, source, graph, bound_at, sandbox, work_dir, pip, report)

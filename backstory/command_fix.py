@@ -44,7 +44,9 @@ def _result(command: F) -> F:
 @options.model
 @click.option("--attempts", type=click.INT, metavar="N", help="Independent attempts at a repair.")
 @options.budget
-@click.option("--sandbox", type=click.Choice(["auto", "bwrap", "none"]), help="Where commands of the repository run.  [default: auto]")
+@click.option(
+    "--sandbox", type=click.Choice(["auto", "bwrap", "docker", "none"]), help="Where commands of the repository run.  [default: auto]"
+)
 @click.option("--prepare", is_flag=True, default=None, help="Install what the repository needs first, with network.")
 @_result
 @click.option("--dry-run", is_flag=True, help="Say what would be done; run nothing of the repository, record nothing.")
@@ -188,6 +190,7 @@ def fix_request(face: Face, config: "Config", issue: "IssueText", *, repo: Path,
     from backstory.agent.budget import Budget
     from backstory.agent.runs import FixRequest
     from backstory.config import made
+    from backstory.containers import containers_of
 
     folders, active = face.folders(), face.environ.get("VIRTUAL_ENV")
     return FixRequest(
@@ -208,6 +211,7 @@ def fix_request(face: Face, config: "Config", issue: "IssueText", *, repo: Path,
         state_dir=made(folders.state),
         active_environment=Path(active) if active else None,
         search_path=face.environ.get("PATH", ""),
+        containers=containers_of(config, face.environ),
     )
 
 

@@ -46,7 +46,7 @@ SHOWN = 10  # candidates; nine in ten true ones are among them (docs/log.md)
 @click.option("--limit", type=click.IntRange(min=0), default=SHOWN, show_default=True, help="Candidates to show; 0 shows all.")
 @options.model
 @click.option("--check-timeout", type=click.FLOAT, metavar="SECONDS", help="Seconds one check may take.")
-@click.option("--sandbox", type=click.Choice(["auto", "bwrap", "none"]), help="Where the check runs.  [default: auto]")
+@click.option("--sandbox", type=click.Choice(["auto", "bwrap", "docker", "none"]), help="Where the check runs.  [default: auto]")
 @options.as_json
 @options.talk
 @options.with_face

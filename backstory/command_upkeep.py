@@ -99,13 +99,15 @@ def doctor(face: Face, model: str | None, api_base: str | None, no_model: bool, 
     Ends with 0, with 6 if there is no sandbox, with 9 if nothing can be kept, with 2 for anything else that is missing here, with 7 for a model
     that does not answer or calls no tool.
     """
+    from backstory.containers import containers_of
     from backstory.endpoint import model_settings, open_model
     from backstory.harness.doctor import examine, examine_model, verdict
 
     folders = face.folders()
-    choice = face.config({"model": model, "api_base": api_base}).model
+    config = face.config({"model": model, "api_base": api_base})
+    choice, containers = config.model, containers_of(config, face.environ)
     settings = model_settings(choice, no_model=no_model)
-    findings = examine(cache_dir=folders.cache, state_dir=folders.state)
+    findings = examine(cache_dir=folders.cache, state_dir=folders.state, containers=containers)
     if settings is not None:
         findings += examine_model(open_model(settings, choice, face.environ))
     code = verdict(findings)

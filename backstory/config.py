@@ -33,7 +33,7 @@ _LITELLM_VARIABLES: Final = {
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 Value = str | int | float | bool | tuple[str, ...] | None
-SandboxChoice = Literal["auto", "bwrap", "none"]
+SandboxChoice = Literal["auto", "bwrap", "docker", "none"]
 Language = Literal["python", "javascript", "typescript", "java", "go", "rust", "c", "cpp", "ruby", "php", "csharp"]
 
 
@@ -81,6 +81,13 @@ def _seconds(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
         raise ValueError("expected a number of seconds above 0")
     return float(value)
+
+
+def _amount(value: object) -> float:
+    try:
+        return _seconds(value)
+    except ValueError:
+        raise ValueError("expected a number above 0") from None
 
 
 def _temperature(value: object) -> float:
@@ -138,8 +145,12 @@ class Execution:
     """How commands of the repository run."""
 
     sandbox: SandboxChoice = _key(  # noqa: RUF009 (`_key` is `dataclasses.field` with its documentation)
-        "auto", "`auto` and `bwrap` run them in bubblewrap or refuse; `none` runs them unprotected", _sandbox
+        "auto",
+        "`bwrap` runs them in bubblewrap, `docker` in containers, `auto` in the first of these that works here, or it refuses; `none` runs them unprotected",
+        _sandbox,
     )
+    cpus: float | None = _key(None, "Cores that one command may use at once, in containers", _amount)
+    free_gib: float = _key(2.0, "GiB that must be free on the engine's disk before a container begins", _amount)
     prepare: bool = _key(False, "Install what the repository needs into an environment of its own, with network", _switch)
 
 

@@ -16,10 +16,10 @@ import pygit2
 
 from backstory.agent.calls import Call, read_calls
 from backstory.agent.messages import Message, Model, Sampling, ToolSchema
-from backstory.errors import ExitCode, ModelError, UserError
+from backstory.errors import ExitCode, ModelError, SandboxError, UserError
 from backstory.graph.git import Git, GitError
 from backstory.graph.languages import LANGUAGES, compiled
-from backstory.tools.sandbox import probe
+from backstory.tools.sandbox import CONTAINERS, Containers, open_sandbox, probe
 
 OLDEST_GIT: Final = (2, 36)  # the first with safe.bareRepository and stable `cat-file --batch-command`
 OLDEST_PYTHON: Final = (3, 11)
@@ -49,13 +49,13 @@ class Finding:
     exit_code: ExitCode = ExitCode.USAGE
 
 
-def examine(*, cache_dir: Path, state_dir: Path) -> list[Finding]:
-    """Return every finding, in a fixed order. Makes nothing but a file that it removes again, and one trial of the sandbox."""
+def examine(*, cache_dir: Path, state_dir: Path, containers: Containers = CONTAINERS) -> list[Finding]:
+    """Return every finding, in a fixed order. Makes nothing but a file that it removes again, and one trial of each sandbox."""
     looks: Sequence[Callable[[], list[Finding]]] = (
         _python,
         _git,
         _grammars,
-        _sandbox,
+        lambda: _sandbox(containers),
         lambda: [_folder("cache folder", cache_dir, "BACKSTORY_CACHE_DIR"), _folder("state folder", state_dir, "BACKSTORY_STATE_DIR")],
         lambda: [_room(cache_dir)],
     )
@@ -127,14 +127,35 @@ def _grammars() -> list[Finding]:
     return [Finding("grammars", not broken, "; ".join(broken) or names, "install Backstory again: its grammars come as wheels")]
 
 
-def _sandbox() -> list[Finding]:
+def _sandbox(containers: Containers) -> list[Finding]:
     found = probe()
     program = f"bubblewrap {found.version} at {found.program}" if found.program else "no bubblewrap"
+    engine, answers = _engine(containers)
+    if not found.works and answers:
+        sandbox = Finding("sandbox", True, f"containers, since there is {found.problem}")
+    else:
+        sandbox = Finding("sandbox", found.works, program if found.works else found.problem or program, found.remedy, ExitCode.SANDBOX)
     return [
-        Finding("sandbox", found.works, program if found.works else found.problem or program, found.remedy, ExitCode.SANDBOX),
+        sandbox,
+        engine,
         Finding("process limit", True, found.processes),
         Finding("memory limit", True, found.memory),
     ]
+
+
+def _engine(containers: Containers) -> tuple[Finding, bool]:
+    """Return what there is for `--sandbox docker` and `--env docker`, and whether it works. Nothing is wrong where there is none."""
+    from backstory.tools.docker import Docker
+
+    try:
+        sandbox = open_sandbox("docker", containers)
+    except SandboxError as error:
+        return Finding("containers", True, f"none: {error}"), False
+    assert isinstance(sandbox, Docker)
+    engine = sandbox.engine
+    room = "" if engine.free_gib is None else f", {engine.free_gib:.1f} GiB free"
+    rootless = ", without root" if engine.rootless else ""
+    return Finding("containers", True, f"engine {engine.version} at {engine.address} for {engine.platform}{rootless}{room}"), True
 
 
 def _folder(name: str, path: Path, variable: str) -> Finding:

@@ -37,6 +37,7 @@ class CommandLine:
             "BACKSTORY_CACHE_DIR": str(home / "cache"),
             "BACKSTORY_STATE_DIR": str(home / "state"),
             "BACKSTORY_CONFIG_DIR": str(home / "config"),
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",  # whoever runs the tests may have an engine
             **environ,
         }
 

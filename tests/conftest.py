@@ -1,8 +1,12 @@
 """What every test process needs."""
 
+import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from engine import private_engine, why_none
 
 # A shell that starts the suite in the background has Ctrl-C ignored, and what a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,3 +14,23 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Examples that are slow because the machine is busy are no failure: no test measures time.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep what needs a container engine together in one process, which starts one."""
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.xdist_group("docker"))
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The address of a container engine. Skips where none can be started, and fails there when CI=true."""
+    why = why_none()
+    if why and os.environ.get("CI") == "true":
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+    with private_engine() as address:
+        yield address

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 ALWAYS = {"backstory.errors", "backstory.__version__"}
 MAY_START_PROGRAMS = {"graph/git.py", "tools/shell.py"}
+SPEAKS_TO_THE_ENGINE = "tools/engine.py"
 FACE_READS_ENVIRONMENT = {"backstory/cli.py", "backstory/config.py"}
 
 
@@ -62,6 +63,8 @@ def test_only_named_modules_start_programs_or_read_the_environment(path):
         assert not any(word in source for word in ("os.system(", "os.popen(", "os.exec", "os.spawn", "posix_spawn")), (
             "start programs elsewhere"
         )
+    if relative != SPEAKS_TO_THE_ENGINE:
+        assert "docker" not in names, "begin containers in tools/engine.py"
     if relative not in FACE_READS_ENVIRONMENT:
         assert not any(word in source for word in ("os.environ", "os.getenv", "Path.home(", "expanduser(", "sys.argv")), (
             "take it as an argument"

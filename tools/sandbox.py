@@ -2,8 +2,9 @@
 
 A sandbox takes a `Command` and gives an `Execution`. The one meant for use is bubblewrap (`bwrap`): namespaces for users, processes, network,
 IPC and host name, a cleared environment, the system's programs read-only, nothing of the user's home, and private, size-limited /tmp and HOME.
-What a command may see besides is what its mounts say. `none` keeps the limits and the clean environment and isolates nothing; it is used only
-when the user asks for it by name.
+What a command may see besides is what its mounts say. `docker` does the same in containers of an engine (`backstory.tools.docker`), with the programs
+of this machine or those of an image. `none` keeps the limits and the clean environment and isolates nothing; it is used only when the user asks for it
+by name.
 
 Nothing here decides what to mount: `backstory.tools.environment` finds interpreters, `backstory.tools.checks` binds the work tree.
 """
@@ -13,6 +14,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -23,24 +25,24 @@ from backstory.errors import SandboxError
 from backstory.tools.limits import GIB, MIB, Limits, open_group
 from backstory.tools.shell import SHELL, Command, Container, Execution, Mount, execute
 
-Choice = Literal["auto", "bwrap", "none"]
+Choice = Literal["auto", "bwrap", "docker", "none"]
 
 # HOME inside bubblewrap: empty and private. It is below /home because some programs refuse a home below /tmp.
 HOME = Path("/home/backstory")
 TMP = Path("/tmp")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_TMPFS_BYTES = GIB  # each of /tmp and HOME; memory is used only as far as they fill
-_SHM_BYTES = 256 * MIB
+TMPFS_BYTES = GIB  # each of /tmp and HOME; memory is used only as far as they fill
+SHM_BYTES = 256 * MIB
 # Programs and libraries; /nix/store is where NixOS keeps what /usr holds elsewhere.
-_SYSTEM = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")))
+SYSTEM_FOLDERS = tuple(map(Path, ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")))
 # What programs need to find users, libraries and time; nothing that holds a secret.
-_ETC = (
+ETC_FILES = (
     *("alternatives", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf"),
     *("os-release", "passwd", "protocols", "services", "timezone"),
 )
 # Only with a network: names, and whom to trust. Never /etc/ssl as a whole: it has a folder of private keys.
-_ETC_NETWORK = (
+ETC_NETWORK = (
     "resolv.conf",
     "host.conf",
     "gai.conf",
@@ -87,7 +89,7 @@ class Bwrap:
 
     def run(self, command: Command, limits: Limits) -> Execution:
         """Run a command in namespaces of its own; see the module."""
-        _refuse(command.mounts)
+        refuse_mounts(command.mounts)
         reading, writing = os.pipe()
         argv = [str(self.program), "--json-status-fd", str(writing), *self._options(command), "--", *_inside(command.argv, limits)]
         return execute(argv, cwd=Path("/"), env={"PATH": SYSTEM_PATH}, limits=limits, container=Container(reading, writing))
@@ -104,12 +106,12 @@ class Bwrap:
             yield from ("--setenv", name, value)
         yield from _system(network=command.network)
         yield from ("--proc", "/proc", "--dev", "/dev")
-        yield from self._tmpfs(Path("/dev/shm"), _SHM_BYTES)
+        yield from self._tmpfs(Path("/dev/shm"), SHM_BYTES)
         yield from ("--remount-ro", "/dev")
-        yield from self._tmpfs(TMP, _TMPFS_BYTES)
-        yield from self._tmpfs(HOME, _TMPFS_BYTES)
+        yield from self._tmpfs(TMP, TMPFS_BYTES)
+        yield from self._tmpfs(HOME, TMPFS_BYTES)
         for mount in sorted(command.mounts, key=lambda mount: len(mount.target.parts)):  # what lies deeper is mounted over
-            if not _is_system(mount):
+            if not is_system(mount):
                 yield from ("--bind" if mount.writable else "--ro-bind", str(mount.source), str(mount.target))
         # The bottom is a tmpfs without a size: nothing may be written there.
         yield from ("--remount-ro", "/", "--chdir", str(command.cwd))
@@ -154,18 +156,49 @@ class Probe:
     memory: str
 
 
-def open_sandbox(choice: Choice) -> Sandbox:
-    """Return the sandbox of that name; "auto" is the best that isolates.
+@dataclass(frozen=True)
+class Containers:
+    """How containers are used, where they are. Recorded with a run.
+
+    engine: the address of one that runs on this machine, `unix:///var/run/docker.sock` when empty. image: whose programs commands run with, those of
+    this machine when empty. platform: of the image, such as `linux/amd64`; the engine's own when empty. pull: when the image is fetched. cpus: how many
+    one command may use at once, None for all. free_gib: what must be free on the engine's disk before an image is fetched or a container begins.
+    """
+
+    engine: str = ""
+    image: str = ""
+    platform: str = ""
+    pull: Literal["missing", "always", "never"] = "missing"
+    cpus: float | None = None
+    free_gib: float = 2.0
+
+
+CONTAINERS = Containers()
+
+
+def open_sandbox(choice: Choice, containers: Containers = CONTAINERS) -> Sandbox:
+    """Return the sandbox of that name; "auto" is the best that isolates: bubblewrap, or containers where it cannot work or an image is named.
 
     Raises SandboxError (exit 6) when it cannot work here, with the remedy. Never falls back to "none".
     """
     if choice == "none":
         return NoSandbox()
+    if choice == "docker" or (choice == "auto" and containers.image):
+        return _docker(containers)
     tried = _trial()
     if isinstance(tried, Bwrap):
         return tried
     problem, remedy = tried
+    if choice == "auto":
+        with suppress(SandboxError):
+            return _docker(containers)
     raise SandboxError(f"{problem}; {remedy}")
+
+
+def _docker(containers: Containers) -> Sandbox:
+    from backstory.tools.docker import open_docker  # it builds on this module, and the engine's library is loaded for nobody else
+
+    return open_docker(containers)
 
 
 def probe() -> Probe:
@@ -258,26 +291,29 @@ def _nproc_counts() -> bool:
 
 
 def _system(*, network: bool) -> Iterator[str]:
-    for path in _SYSTEM:
+    for path in SYSTEM_FOLDERS:
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), str(path))
         elif path.is_dir():
             yield from ("--ro-bind", str(path), str(path))
-    for name in (*_ETC, *(_ETC_NETWORK if network else ())):
+    for name in (*ETC_FILES, *(ETC_NETWORK if network else ())):
         # Resolved, since what a link such as resolv.conf points at (below /run) is not inside.
         source = Path("/etc", name).resolve()
         if source.exists():
             yield from ("--ro-bind", str(source), f"/etc/{name}")
 
 
-def _is_system(mount: Mount) -> bool:
+def is_system(mount: Mount) -> bool:
     """Return whether the mount shows what is there, read-only, anyway."""
     return (
-        mount.source == mount.target and not mount.writable and any(mount.source.is_relative_to(path) for path in _SYSTEM if path.is_dir())
+        mount.source == mount.target
+        and not mount.writable
+        and any(mount.source.is_relative_to(path) for path in SYSTEM_FOLDERS if path.is_dir())
     )
 
 
-def _refuse(mounts: Iterable[Mount]) -> None:
+def refuse_mounts(mounts: Iterable[Mount]) -> None:
+    """Raise SandboxError for a mount of the whole machine, or of what is not there."""
     for mount in mounts:
         if not mount.target.is_absolute() or mount.target == Path("/") or mount.source.resolve() == Path("/"):
             raise SandboxError(f"refused to mount {str(mount.source)!r} at {str(mount.target)!r}; name a folder below /")

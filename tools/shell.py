@@ -97,7 +97,7 @@ def execute(
     Raises SandboxError when the container could not be made, with what it said.
     """
     started = time.monotonic()
-    kept = _Kept(limits.kept_bytes)
+    kept = Kept(limits.kept_bytes)
     with ExitStack() as stack:
         reports = stack.enter_context(os.fdopen(container.reading, "rb", buffering=0)) if container else None
         name, _, value = (mark or "").partition("=")
@@ -147,7 +147,7 @@ def execute(
         refused = group.refused() if group else None
     if container and not stopped and not any("exit-code" in report for report in told) and code != -signal.SIGKILL:
         raise SandboxError(_container_failed(kept.text()))
-    return _ended(code, stopped, refused, limits, kept, time.monotonic() - started)
+    return ended(code, stopped, refused, limits, kept, time.monotonic() - started)
 
 
 def _open_gate(process: "subprocess.Popen[bytes]") -> None:
@@ -157,7 +157,7 @@ def _open_gate(process: "subprocess.Popen[bytes]") -> None:
         process.stdin.close()
 
 
-def _supervise(process: "subprocess.Popen[bytes]", census: Census, limits: Limits, kept: "_Kept", *, started: float) -> Stop | None:
+def _supervise(process: "subprocess.Popen[bytes]", census: Census, limits: Limits, kept: "Kept", *, started: float) -> Stop | None:
     """Read output until the program ends or is over a limit; return that limit."""
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
@@ -194,7 +194,7 @@ def _end_of(pid: int, stack: ExitStack) -> int | None:
     return descriptor
 
 
-def _read(pipe: IO[bytes], kept: "_Kept") -> bool:
+def _read(pipe: IO[bytes], kept: "Kept") -> bool:
     """Take what is there, at most one chunk; return False once the pipe is closed."""
     try:
         chunk = os.read(pipe.fileno(), _CHUNK)
@@ -204,7 +204,7 @@ def _read(pipe: IO[bytes], kept: "_Kept") -> bool:
     return bool(chunk)
 
 
-def _drain(pipe: IO[bytes], kept: "_Kept", limits: Limits) -> None:
+def _drain(pipe: IO[bytes], kept: "Kept", limits: Limits) -> None:
     """Take what the pipe still holds; never waits, so a writer that got away cannot hold us."""
     before = -1
     while before != kept.total and kept.total <= limits.output_bytes + _CHUNK:
@@ -228,7 +228,8 @@ def _reports(pipe: IO[bytes] | None) -> list[dict[str, int]]:
     return found
 
 
-def _ended(code: int, stopped: Stop | None, refused: str | None, limits: Limits, kept: "_Kept", seconds: float) -> Execution:
+def ended(code: int, stopped: Stop | None, refused: str | None, limits: Limits, kept: "Kept", seconds: float) -> Execution:
+    """Return how a program ended. code: its exit code, or minus the signal that ended it; refused: "memory" or "processes" when the kernel did so."""
     exit_code = code if code >= 0 else 128 - code
     number = exit_code - 128 if 128 < exit_code <= 128 + signal.NSIG else None
     if stopped is None and exit_code != 0:
@@ -253,7 +254,7 @@ def _container_failed(said: bytes) -> str:
     return f"the sandbox could not be made: {line[0]}; see `backstory doctor`, or pass --sandbox none to run without one"
 
 
-class _Kept:
+class Kept:
     """The head and the tail of a stream within `room` bytes."""
 
     def __init__(self, room: int) -> None:

@@ -83,8 +83,8 @@ def test_the_version_is_the_packages(cli):
         (["mend"], "No such command 'mend'; `backstory --help` tells more"),
         (["fix"], "Missing argument 'ISSUE'; `backstory fix --help` tells more"),
         (
-            ["fix", "x y", "--sandbox", "docker"],
-            "Invalid value for '--sandbox': 'docker' is not one of 'auto', 'bwrap', 'none'; `backstory fix --help` tells more",
+            ["fix", "x y", "--sandbox", "podman"],
+            "Invalid value for '--sandbox': 'podman' is not one of 'auto', 'bwrap', 'docker', 'none'; `backstory fix --help` tells more",
         ),
         (["fix", "x y", "--json", "--jsonl"], "--json and --jsonl exclude each other; `backstory fix --help` tells more"),
         (

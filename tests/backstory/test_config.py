@@ -61,7 +61,7 @@ def test_the_highest_layer_that_speaks_decides(speaking):
         ),
         ({"project": b"[tool.backstory]\ncheck = 3\n"}, "check in pyproject.toml at abc: expected text, got 3"),
         ({"user": 'sandbx = "none"\n'}, "did you mean 'sandbox'?"),
-        ({"user": 'sandbox = "docker"\n'}, "expected one of auto, bwrap, none, got 'docker'"),
+        ({"user": 'sandbox = "podman"\n'}, "expected one of auto, bwrap, docker, none, got 'podman'"),
         ({"user": "budget_seconds = -1\n"}, "expected a number of seconds above 0"),
         ({"user": "attempts = true\n"}, "expected a whole number above 0"),
         ({"user": 'languages = ["cobol"]\n'}, f"expected some of {', '.join(get_args(Language))}; not 'cobol'"),

@@ -225,7 +225,7 @@ def test_the_doctor_looks_at_everything(cli):
     given = json.loads(ended.out)
     names = [finding["name"] for finding in given["findings"]]
     assert names == [
-        *("python", "system", "git", "libgit2", "grammars", "sandbox", "process limit", "memory limit"),
+        *("python", "system", "git", "libgit2", "grammars", "sandbox", "containers", "process limit", "memory limit"),
         *("cache folder", "state folder", "room"),
     ]
     sandbox = next(finding for finding in given["findings"] if finding["name"] == "sandbox")

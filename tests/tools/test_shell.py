@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstory.tools.limits import MIB, Census, Limits
-from backstory.tools.shell import _Kept, execute
+from backstory.tools.shell import Kept, execute
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -235,7 +235,7 @@ def test_the_supervisor_counts_what_runs_where_no_group_can_be_made():
 @given(st.lists(st.binary(max_size=60)), st.integers(min_value=2, max_value=50))
 def test_head_and_tail_are_kept(chunks, room):
     """What is kept is the head and the tail of what was printed, and what is dropped is counted."""
-    kept = _Kept(room)
+    kept = Kept(room)
     for chunk in chunks:
         kept.add(chunk)
     everything = b"".join(chunks)
