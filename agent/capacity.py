@@ -19,7 +19,7 @@ def pool_tokens(api_base: str) -> int | None:
     import httpx  # only where a server is asked: the gauge's name is needed without it
 
     try:
-        answer = httpx.get(_metrics_address(api_base), timeout=ANSWER_S)
+        answer = httpx.get(metrics_address(api_base), timeout=ANSWER_S)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
     return told(answer.text) if answer.is_success else None
@@ -46,10 +46,10 @@ def _size(labels: dict[str, str]) -> int | None:
     return int(blocks) * int(block) if blocks.isdecimal() and block.isdecimal() else None
 
 
-def _metrics_address(api_base: str) -> str:
+def metrics_address(api_base: str) -> str:
     """Return where metrics are: beside the API, at the server's root.
 
-    >>> _metrics_address("http://127.0.0.1:8000/v1/")
+    >>> metrics_address("http://127.0.0.1:8000/v1/")
     'http://127.0.0.1:8000/metrics'
     """
     parts = urlsplit(api_base)

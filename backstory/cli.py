@@ -20,6 +20,7 @@ from backstory.command_origin import fixes, origin
 from backstory.command_past import why
 from backstory.command_runs import apply, runs, show, undo
 from backstory.command_scripted import scripted
+from backstory.command_serve import serve
 from backstory.command_upkeep import action, cache, config, doctor
 from backstory.errors import ExitCode, UserError
 from backstory.face import Face, process_face
@@ -43,7 +44,7 @@ def commands() -> None:
 
 for command in (
     *(fix, locate, why, origin, fixes, index, graph, show, runs, resume, replay, apply, undo),
-    *(cache, doctor, config, bench, scripted, action),
+    *(cache, doctor, config, bench, serve, scripted, action),
 ):
     commands.add_command(command)
 

@@ -117,7 +117,7 @@ def run(
     }
     config = face.config(flags)
     arm: Arm = "gold" if gold else "empty" if empty else "agent"
-    settings = model_settings(config.model, no_model=no_model) if arm == "agent" else None
+    settings = model_settings(face, config.model, no_model=no_model) if arm == "agent" else None
     if replay is not None:
         settings = _replayed(settings)
     instances = _instances(face, given)

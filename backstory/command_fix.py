@@ -85,7 +85,7 @@ def fix(
     from backstory.agent.runs import fix as solve_and_record  # only now: it brings everything else along
 
     request = fix_request(face, subject.config, issue, repo=repo, base=subject.at)
-    request = replace(request, model=model_settings(choice, no_model=no_model))
+    request = replace(request, model=model_settings(face, choice, no_model=no_model))
     with face.screen() as screen:
         outcome = solve_and_record(
             request,
@@ -217,9 +217,11 @@ def fix_request(face: Face, config: "Config", issue: "IssueText", *, repo: Path,
 
 def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool, no_model: bool) -> int:
     """Say what `fix` would work on. Reads only; nothing is recorded."""
+    from backstory.endpoint import model_settings
     from backstory.graph.source import in_short, uncommitted
 
     config, changed = subject.config, uncommitted(subject.source)
+    model = model_settings(face, config.model, no_model=no_model)
     plan = {
         "issue": {"id": issue.id, "title": issue.title},
         "repo": str(subject.source.path),
@@ -227,7 +229,7 @@ def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool, 
         "check": config.project.check,
         "sandbox": config.execution.sandbox,
         "attempts": config.limits.attempts,
-        "model": None if no_model else config.model.model,
+        "model": model.name if model else None,
         "uncommitted": list(changed),
     }
     if as_json:
@@ -237,8 +239,8 @@ def _plan(face: Face, subject: "Subject", issue: "IssueText", *, as_json: bool, 
     face.say(f"base: {subject.at} of {subject.source.path}")
     face.say(f"check: {config.project.check or 'tests that the issue names, or that belong to the places it points at'}")
     face.say(f"sandbox: {config.execution.sandbox}")
-    if config.model.model and not no_model:
-        face.say(f"model, for what history cannot mend: {config.model.model}")
+    if model is not None:
+        face.say(f"model, for what history cannot mend: {model.name}")
     if changed:
         face.say(f"uncommitted, used only as far as the check names them: {in_short(subject.source, changed)}")
     return 0

@@ -116,7 +116,7 @@ def locate(
     from backstory.agent.localize import LOOKED_AT, localize
     from backstory.harness.show import location_lines, locations_json
 
-    settings, agent = model_settings(subject.config.model, no_model=no_model), None
+    settings, agent = model_settings(face, subject.config.model, no_model=no_model), None
     with open_graph(face, subject) as graph:
         # A model reads further down the list than a person, and what it names is put before the rest.
         found = localize(graph, issue.text, limit=0 if limit == 0 else max(limit, LOOKED_AT), keep=counts)

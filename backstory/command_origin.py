@@ -84,7 +84,7 @@ def origin(
         defect = _defect(graph, subject, repo, oid, lines, redact=redact)
         pinned = graph.pinned(defect.base)
         ranked, agent = rank_inducers(pinned, defect), None
-        settings = model_settings(subject.config.model, no_model=no_model)
+        settings = model_settings(face, subject.config.model, no_model=no_model)
         if settings is not None:
             ranked, agent = _read(face, subject, pinned, defect, ranked, settings)
         shown = limit or len(ranked)

@@ -106,7 +106,7 @@ def doctor(face: Face, model: str | None, api_base: str | None, no_model: bool, 
     folders = face.folders()
     config = face.config({"model": model, "api_base": api_base})
     choice, containers = config.model, containers_of(config, face.environ)
-    settings = model_settings(choice, no_model=no_model)
+    settings = model_settings(face, choice, no_model=no_model)
     findings = examine(cache_dir=folders.cache, state_dir=folders.state, containers=containers)
     if settings is not None:
         findings += examine_model(open_model(settings, choice, face.environ))

@@ -1,8 +1,9 @@
 """Makes the model that a configuration names. The one place that reads its key: it goes into the model and nowhere else."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backstory.errors import UserError
 
@@ -11,16 +12,42 @@ if TYPE_CHECKING:
     from backstory.agent.messages import Model
     from backstory.agent.runs import ModelSettings
     from backstory.config import ModelChoice
+    from backstory.face import Face
+
+RECORD: Final = "server.json"
+"""Where `serve` writes the server it began, in the state folder."""
 
 
-def model_settings(choice: "ModelChoice", *, no_model: bool) -> "ModelSettings | None":
-    """Return which model a run asks, None when it does without."""
+def model_settings(face: "Face", choice: "ModelChoice", *, no_model: bool) -> "ModelSettings | None":
+    """Return which model a run asks, None when it does without: the one that is named, else the one that `backstory serve` serves, if it answers."""
+    if not no_model:
+        choice = _served(face, choice)
     if no_model or choice.model is None:
         return None
     # Only now: it brings the whole agent along, which `locate` without a model does not need.
     from backstory.agent.runs import ModelSettings
 
     return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout)
+
+
+def _served(face: "Face", choice: "ModelChoice") -> "ModelChoice":
+    """Return the choice with the known server in it where nothing is named; says so."""
+    known = face.folders().state / RECORD
+    if choice.model is not None or choice.api_base is not None or not known.exists():
+        return choice
+    from backstory.harness.served import read_record
+
+    record = read_record(known)
+    if record is None or not record.answers():
+        face.warn("the server that `backstory serve` began does not answer; going on without a model")
+        return choice
+    face.warn(f"asking {record.model} at {record.served.api_base}, which `backstory serve` told of; --no-model asks none")
+    return replace(
+        choice,
+        model=f"hosted_vllm/{record.model}",
+        api_base=record.served.api_base,
+        context_tokens=choice.context_tokens or record.served.window,
+    )
 
 
 def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mapping[str, str]) -> "Model":
