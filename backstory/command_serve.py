@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.5
 LOG_LINES: Final = 30
+LAST_WORDS: Final = 8  # lines of the log that are shown when the server ends at its start
 START: Final = "start"
 LOG: Final = "server.log"
 """What the server says, beside its record."""
@@ -330,7 +331,8 @@ def _wait_ready(face: Face, plan: "Plan", service: Any, log: Path, wait_s: float
         while True:
             took = time.monotonic() - started
             if not service.runs():
-                face.warn("\n".join(_tail(log, LOG_LINES)))
+                for line in _tail(log, LAST_WORDS):
+                    face.warn(line)
                 raise ModelError(f"vLLM ended before it was ready, after {took:.0f} s; `backstory serve logs` shows all it said")
             served = look(plan.api_base) if healthy(plan.api_base) else None
             if served is not None and plan.name in served.models:

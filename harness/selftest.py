@@ -112,6 +112,7 @@ def _call(served: Served) -> Finding:
         "function": {
             "name": "open_file",
             "description": "Open a file.",
+            "strict": True,  # vLLM 0.32 pins the arguments only where it is asked to
             "parameters": {
                 "type": "object",
                 "properties": {"path": {"type": "string", "enum": ["README", "LICENSE"]}},

@@ -2,7 +2,7 @@
 
 The models are those that vLLM's own recipes and model cards recommend for coding agents, smallest memory first; those with full or sliding-window attention
 come before hybrids, whose prefix cache has been seen to find nothing. None of them was run by us: no machine here holds one. The flags are those of
-vLLM 0.32, and 0.26 takes them too.
+vLLM 0.32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -155,8 +155,9 @@ def make_plan(wanted: Wanted, gpus: Sequence[Gpu]) -> Plan:
             if reasoning
             else []
         ),
+        Flag(("--tool-strict-level", "parameter"), "the arguments of every call fit the tool's schema, whatever the model had in mind"),
         Flag(
-            ("--structured-outputs-config", '{"disable_any_whitespace": true}'),
+            ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
             "a call whose form is forced may not be filled with blanks up to its limit",
         ),
         Flag(("--scheduling-policy", "priority"), "turns of programs near their end go first; others keep the order in which they came"),
