@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-# A peak that nothing is known about: so many first prompts and so many tokens beside them.
+# A peak that nothing is known about: so many first prompts and so many tokens beside them, but no more than a share of the pool: one that holds fewer
+# conversations than that is too small to share, and a guess that says so would hold programs back that fit (docs/log.md, 2026-11-27).
 COLD_PROMPTS: Final = 3
 COLD_TOKENS: Final = 6_000
+COLD_SHARE: Final = 3
 # A program that was paused and let in again takes so many turns before it can be paused once more.
 SAFE_TURNS: Final = 3
 # Nine in ten of a tool's runs end within its lease; so many of its newest runs say how long that is.
@@ -334,7 +336,10 @@ class Ledger:
     def _peak(self, program: _Program) -> int:
         """Return how long a program's context is expected to become: the mean of those before it, a guess being one of them."""
         known = self._peaks.get(program.phase, ())
-        return int((COLD_PROMPTS * program.first + COLD_TOKENS + sum(known)) / (1 + len(known)))
+        guess = COLD_PROMPTS * program.first + COLD_TOKENS
+        if program.server.tokens is not None:
+            guess = min(guess, max(program.first, program.server.tokens // COLD_SHARE))
+        return int((guess + sum(known)) / (1 + len(known)))
 
     def _lease_s(self, program: _Program) -> float:
         """Return how long a program's tool may run before it can be paused: longer where the tool usually takes longer."""

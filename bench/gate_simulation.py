@@ -21,14 +21,25 @@ from dataclasses import dataclass, field
 
 from backstory.agent.schedule import Header, Ledger, Policy, Server
 
-BLOCK = 16
-HEADER_TOKENS = 3_072
-STEP_TOKENS = 2_048
-PREFILL_TOKENS_S = 8_000.0
-STEP_S = 0.02
-REPLY_STEP_S = 0.0004  # a reply under way adds this to a step
-REPLY_TOKENS = 8  # of each reply in a step: steps are coarser than the engine's, which makes one
 TOOLS = ((0.80, 0.8), (0.95, 6.0), (1.0, 30.0))  # share of the calls up to which the mean seconds hold
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How fast the server is. block, header_tokens: of the cache and of what all prompts begin with. step_tokens: computed in a step at most, which takes
+    step_s, a second for every prefill_tokens_s of a prompt, and reply_step_s for each reply under way; each then says reply_tokens (more than the
+    engine's one, to simulate in coarser steps). replies_reused: whether a reply's own blocks are those of the history that follows; not so where the history
+    has a recorded reply in its place.
+    """
+
+    block: int = 16
+    header_tokens: int = 3_072
+    step_tokens: int = 2_048
+    prefill_tokens_s: float = 8_000.0
+    step_s: float = 0.02
+    reply_step_s: float = 0.0004
+    reply_tokens: int = 8
+    replies_reused: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def _turns(draw: random.Random, sizes: str, program: int) -> int:
 def _turn(draw: random.Random, *, first: bool) -> Turn:
     share = draw.random()
     mean_s = next(seconds for upto, seconds in TOOLS if share <= upto)
-    adds = HEADER_TOKENS + draw.randint(500, 2_500) if first else int(min(6_000, draw.expovariate(1 / 700)))
+    adds = Machine.header_tokens + draw.randint(500, 2_500) if first else int(min(6_000, draw.expovariate(1 / 700)))
     return Turn(adds, draw.randint(100, 500), draw.expovariate(1 / mean_s))
 
 
@@ -118,27 +129,30 @@ class Pool:
 
 @dataclass
 class Request:
-    """One turn at the server. computed: prompt tokens it has; said: tokens of its reply; blocks: those it uses."""
+    """One turn at the server. known: tokens of its prompt that may be in the cache; computed: prompt tokens it has; said: tokens of its reply; blocks:
+    those it uses.
+    """
 
     program: int
     prompt: int
     reply: int
+    known: int
     computed: int = 0
     said: int = 0
     blocks: list[tuple[int, int]] = field(default_factory=list)
 
 
-def blocks_of(program: int, tokens: int) -> list[tuple[int, int]]:
+def blocks_of(program: int, tokens: int, machine: Machine) -> list[tuple[int, int]]:
     """Return the blocks of a context; the header's belong to all."""
-    shared = HEADER_TOKENS // BLOCK
-    return [(-1 if place < shared else program, place) for place in range(-(-tokens // BLOCK))]
+    shared = machine.header_tokens // machine.block
+    return [(-1 if place < shared else program, place) for place in range(-(-tokens // machine.block))]
 
 
 class Engine:
     """The server."""
 
-    def __init__(self, blocks: int) -> None:
-        self.pool = Pool(blocks)
+    def __init__(self, pool_tokens: int, machine: Machine) -> None:
+        self.pool, self.machine = Pool(pool_tokens // machine.block), machine
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self.cached = self.prompts = self.computed = self.preempted = 0
@@ -148,21 +162,21 @@ class Engine:
         self._admit()
         if not self.running:
             return 0.0, []
-        budget, seconds = STEP_TOKENS, STEP_S
+        budget, seconds = self.machine.step_tokens, self.machine.step_s
         for request in list(self.running):
             if request in self.running and request.computed >= request.prompt:
-                tokens = min(REPLY_TOKENS, request.reply - request.said)
+                tokens = min(self.machine.reply_tokens, request.reply - request.said)
                 if self._grow(request, tokens):
                     request.said += tokens
                     budget -= tokens
-                    seconds += REPLY_STEP_S
+                    seconds += self.machine.reply_step_s
         for request in self.running:
             if request.computed < request.prompt and budget > 0:
                 tokens = min(budget, request.prompt - request.computed)
                 request.computed += tokens
                 self.computed += tokens
                 budget -= tokens
-                seconds += tokens / PREFILL_TOKENS_S
+                seconds += tokens / self.machine.prefill_tokens_s
         done = [request for request in self.running if request.said >= request.reply]
         for request in done:
             self.running.remove(request)
@@ -172,11 +186,11 @@ class Engine:
     def _admit(self) -> None:
         while self.waiting:
             request = self.waiting[0]
-            wanted = blocks_of(request.program, request.prompt + request.said)
+            wanted = blocks_of(request.program, request.prompt + request.said, self.machine)
             if not self.pool.room(wanted):
                 return
             self.waiting.pop(0)
-            hit = min(self.pool.known(wanted), (request.prompt - 1) // BLOCK) * BLOCK
+            hit = min(self.pool.known(wanted), min(request.known, request.prompt - 1) // self.machine.block) * self.machine.block
             self.pool.take(wanted)
             request.blocks, request.computed = wanted, hit
             if not request.said:
@@ -186,11 +200,11 @@ class Engine:
 
     def _grow(self, request: Request, tokens: int) -> bool:
         """Find the blocks for more of a reply, by putting the newest request back if need be."""
-        wanted = blocks_of(request.program, request.prompt + request.said + tokens)[len(request.blocks) :]
+        wanted = blocks_of(request.program, request.prompt + request.said + tokens, self.machine)[len(request.blocks) :]
         while not self.pool.room(wanted):
             victim = self.running.pop()
             self.pool.give(victim.blocks)
-            victim.blocks, victim.computed = [], 0
+            victim.blocks, victim.computed, victim.known = [], 0, victim.prompt + victim.said
             self.waiting.insert(0, victim)
             self.preempted += 1
             if victim is request:
@@ -200,16 +214,16 @@ class Engine:
         return True
 
 
-def simulate(programs: Sequence[Sequence[Turn]], pool_tokens: int, policy: Policy) -> Outcome:
+def simulate(programs: Sequence[Sequence[Turn]], pool_tokens: int, policy: Policy, machine: Machine = Machine()) -> Outcome:
     """Run all programs, begun at once, to their ends."""
-    engine, ledger = Engine(pool_tokens // BLOCK), Ledger([Server("server", pool_tokens)], policy)
+    engine, ledger = Engine(pool_tokens, machine), Ledger([Server("server", pool_tokens)], policy)
     now, done_at = 0.0, {}
     contexts, turns = [0] * len(programs), [0] * len(programs)
     events: list[tuple[float, int]] = [(0.0, program) for program in range(len(programs))]
     held: dict[int, Request] = {}
     prompts = least = 0
     for program in range(len(programs)):
-        ledger.begin(str(program), phase="solve", header=Header("header", HEADER_TOKENS), now=0.0)
+        ledger.begin(str(program), phase="solve", header=Header("header", machine.header_tokens), now=0.0)
     seen_header = False
 
     def let(ids: Sequence[str]) -> None:
@@ -219,11 +233,13 @@ def simulate(programs: Sequence[Sequence[Turn]], pool_tokens: int, policy: Polic
         while events and events[0][0] <= now:
             _, program = heapq.heappop(events)
             turn = programs[program][turns[program]]
-            known = contexts[program] or (HEADER_TOKENS if seen_header else 0)
+            known = contexts[program] or (machine.header_tokens if seen_header else 0)
+            if turns[program] and not machine.replies_reused:
+                known -= programs[program][turns[program] - 1].reply
             seen_header = True
             prompt = contexts[program] + turn.adds
-            prompts, least = prompts + prompt, least + prompt - known // BLOCK * BLOCK
-            held[program] = Request(program, prompt, turn.reply)
+            prompts, least = prompts + prompt, least + prompt - known // machine.block * machine.block
+            held[program] = Request(program, prompt, turn.reply, known)
             let(ledger.ask(str(program), prompt, now=now))
         seconds, finished = engine.step()
         now += seconds

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstory.agent.schedule import COLD_PROMPTS, COLD_TOKENS, SAFE_TURNS, WINDOW_TURNS, Header, Ledger, Policy, Server
+from backstory.agent.schedule import COLD_PROMPTS, COLD_SHARE, COLD_TOKENS, SAFE_TURNS, WINDOW_TURNS, Header, Ledger, Policy, Server
 
 HEADER = Header("card of a repository", 1_000)
 PLAIN = Policy(fill=1.0, growth=0.0, reply_tokens=0, adapts=False)
@@ -45,14 +45,23 @@ class TestAdmission:
         """A first program is expected at a guess; peaks that were seen correct it."""
         policy = replace(PLAIN, growth=1.0)
         guess = COLD_PROMPTS * 1_000 + COLD_TOKENS
-        assert ledger_of(guess - 1, policy).servers[0].tokens == guess - 1
-        ledger = ledger_of(2 * guess - HEADER.tokens - 1, policy)
-        begin(ledger, *"ab")
-        assert (ledger.ask("a", 1_000, now=0.0), ledger.ask("b", 1_000, now=0.0)) == (("a",), ())
+        ledger = ledger_of(4 * guess - 3 * HEADER.tokens - 1, policy)
+        begin(ledger, *"abcd")
+        assert [ledger.ask(id, 1_000, now=0.0) for id in "abcd"] == [("a",), ("b",), ("c",), ()]
         ledger.answered("a", 1_200, now=1.0)
-        assert ledger.end("a", now=2.0) == ("b",)
-        begin(ledger, "c")
-        assert ledger.ask("c", 1_000, now=3.0) == ("c",), "programs of this phase turned out small"
+        assert ledger.end("a", now=2.0) == ("d",)
+        begin(ledger, "e")
+        assert ledger.ask("e", 1_000, now=3.0) == ("e",), "programs of this phase turned out small"
+
+    def test_no_guess_exceeds_a_share_of_the_pool(self):
+        """In a pool that is small beside the guess as many new programs are let in as the share says; what they do is learnt as ever."""
+        policy = replace(PLAIN, growth=1.0)
+        ledger = ledger_of(COLD_SHARE * 2_000, policy)
+        begin(ledger, *"abcd", header=Header("none", 0))
+        assert [ledger.ask(id, 500, now=0.0) for id in "abcd"] == [("a",), ("b",), ("c",), ()]
+        large = ledger_of(COLD_SHARE * 2_000, policy)
+        begin(large, *"ab", header=Header("none", 0))
+        assert [large.ask(id, 3_500, now=0.0) for id in "ab"] == [("a",), ()], "a first prompt beyond the share counts whole"
 
     def test_one_program_is_let_in_however_large_it_is(self):
         """Where nothing is admitted nothing can be pushed out, so nobody is held for ever."""

@@ -1,0 +1,347 @@
+"""What the gate of `agent/schedule.py` is worth at a real vLLM server: the same recorded programs, naive, capped, by priority and through the gate.
+
+    python bench/serving.py --python VLLM_PYTHON --model DIR --out rows.json [--programs 12] [--peak 2048] [--seeds 3] [--sizes uniform,mixed] [-- VLLM ARGUMENTS]
+    python bench/serving.py --out rows.json --table
+
+The pool holds three mean peaks. Every arm asks the same prompts, whatever the server generates, with an empty prefix cache at its beginning; arms alternate from
+seed to seed. `--model` with a `config.json` and a tokenizer alone serves random weights, with `-- --load-format dummy`. Rows are kept run by run, and a
+run that is there is not done again. Needs nothing but the standard library beside the package and, at the server, vLLM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gate_simulation
+from serving_engine import BLOCK, Client, Server, started, write_rows
+from serving_trace import Program, Shape, bound_of, draw_programs
+
+from backstory.agent.gate import Gate
+from backstory.agent.messages import Message, Reply, Sampling, Usage
+from backstory.agent.prefix_cache import PrefixCache
+from backstory.agent.schedule import Ledger, Policy
+from backstory.agent.schedule import Server as Endpoint
+
+POOL_PEAKS = 3
+BELOW_KNEE = 3  # programs that fit together
+CAPS = (2, 3, 4)
+OVERHEAD_CALLS = 2_000
+PROBES = 3
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How programs are let in. priority: whether each turn says how many its program has left."""
+
+    name: str
+    policy: Policy
+    priority: bool = False
+
+
+def arms_of(shape: Shape) -> list[Arm]:
+    """Return the arms. The gate's times are those of the product, scaled as the tools' are."""
+    scaled = Policy(reply_tokens=shape.reply, lease_s=10 * shape.tool_scale, patience_s=60 * shape.tool_scale)
+    return [
+        Arm("naive", replace(scaled, mode="open")),
+        Arm("gate", scaled),
+        *(Arm(f"cap {most}", replace(scaled, mode="cap", most=most)) for most in CAPS),
+        Arm("priority", replace(scaled, mode="open"), priority=True),
+    ]
+
+
+def run_arm(server: Server, arm: Arm, programs: Sequence[Program], shape: Shape) -> Row:
+    """Run all programs, begun at once, to their ends; return what came of it. Times are seconds, amounts tokens."""
+    server.forget()
+    before, cache, first_s, held_s = server.work(), PrefixCache(), list[float](), list[float]()
+    gate = Gate(Ledger([Endpoint(server.address, server.pool())], arm.policy))
+    started_at = time.monotonic()
+
+    def converse(program: Program) -> float:
+        client = Client(server, cache, first_s)
+        with gate.program(client, phase="solve", opening=(program.header,), tools=()) as model:
+            for place, (turn, prompt) in enumerate(zip(program.turns, program.prompts(), strict=True)):
+                left = len(program.turns) - place
+                client.priority = (min(9, left) if place else 10) if arm.priority else None
+                sampling = Sampling(temperature=0.0, output_tokens=shape.reply)
+                held_s.append(model.reply(prompt, (), sampling=sampling, timeout_s=3600, cancel=threading.Event()).held_s)
+                if left > 1:
+                    time.sleep(turn.tool_s)
+        return time.monotonic() - started_at
+
+    with ThreadPoolExecutor(len(programs)) as threads:
+        done_s = sorted(threads.map(converse, programs))
+    work = server.work() - before
+    counts = gate.counts
+    return {
+        "hit": work.cached / work.asked,
+        "computed": work.computed,
+        "preempted": work.preempted,
+        "makespan_s": done_s[-1],
+        "mean_s": statistics.mean(done_s),
+        "p95_s": done_s[min(len(done_s) - 1, int(0.95 * len(done_s)))],
+        "first_p50_s": statistics.median(first_s),
+        "first_p99_s": sorted(first_s)[int(0.99 * (len(first_s) - 1))],
+        "held_max_s": max(held_s),
+        "held_s": sum(held_s),
+        "held": counts.held,
+        "paused": counts.paused,
+        "load": os.getloadavg()[0],
+    }
+
+
+def calibrate(server: Server, shape: Shape) -> Row:
+    """Return the server's speed alone: tokens of a prompt of the mean length that it computes in a second, and the seconds of one token of a reply."""
+    prefill, reply = [], []
+    for seed in range(PROBES):
+        program = draw_programs(shape, 1_000 + seed)[0]
+        prompt = program.prompts()[len(program.turns) // 2]
+        client = Client(server, PrefixCache(), [])
+
+        def ask(tokens: int, prompt: tuple[Message, ...] = prompt, client: Client = client) -> Usage:
+            return client.reply(prompt, (), sampling=Sampling(output_tokens=tokens), timeout_s=3600, cancel=threading.Event()).usage
+
+        server.forget()
+        cold, warm, longer = ask(1), ask(1), ask(1 + shape.reply)
+        prefill.append(cold.input_tokens / max(1e-6, cold.seconds - warm.seconds))
+        reply.append((longer.seconds - warm.seconds) / shape.reply)
+    return {"prefill_tokens_s": statistics.median(prefill), "reply_token_s": statistics.median(reply)}
+
+
+def gate_overhead_s(programs: Sequence[Program]) -> float:
+    """Return the median seconds that a reply takes through a gate at which nobody waits, with all programs admitted and no server at all."""
+    reply = Reply(Message("assistant", "x"), "length", Usage(1_000, 900, 1))
+
+    class Nobody:
+        name = "nobody"
+
+        def reply(self, *_: object, **__: object) -> Reply:
+            return reply
+
+    gate = Gate(Ledger([Endpoint("nobody", 10**9)]))
+    took: list[float] = []
+
+    def converse(program: Program) -> None:
+        with gate.program(Nobody(), phase="solve", opening=(program.header,), tools=()) as model:
+            prompt = program.prompts()[-1]
+            for _ in range(OVERHEAD_CALLS // len(programs)):
+                begun = time.perf_counter()
+                model.reply(prompt, (), sampling=Sampling(), timeout_s=60, cancel=threading.Event())
+                took.append(time.perf_counter() - begun)
+
+    for program in programs:
+        converse(program)
+    return statistics.median(took)
+
+
+def trace_of(server: Server, programs: Sequence[Program]) -> tuple[list[list[int]], Row]:
+    """Return the prompts' lengths in the server's tokens, program by program, and what a cache that forgets nothing would reuse."""
+    ids = [[server.tokens(prompt) for prompt in program.prompts()] for program in programs]
+    longest = max(map(len, ids))
+    in_turn = [prompts[turn] for turn in range(longest) for prompts in ids if turn < len(prompts)]
+    bound = bound_of(in_turn, BLOCK)
+    return [[len(prompt) for prompt in prompts] for prompts in ids], {
+        "bound": bound.share,
+        "least": bound.computed,
+        "prompts": bound.prompts,
+    }
+
+
+def measure(server: Server, options: argparse.Namespace, rows: Row) -> None:
+    """Fill `rows` with what is not there yet."""
+    base = Shape(options.programs, options.header, options.peak, options.reply, "uniform", options.tool_scale)
+    rows["machine"] = {"pool": server.pool(), "cores": os.cpu_count(), "shape": asdict(base), "model": str(options.model)}
+    if "speed" not in rows:
+        rows["speed"] = calibrate(server, base) | {"gate_s": gate_overhead_s(draw_programs(base, 0))}
+        print(f"pool {server.pool()} tokens; {json.dumps(rows['speed'])}", flush=True)
+    runs = rows.setdefault("runs", {})
+    for seed, shape, arm in _plan(base, options):
+        key = f"{shape.sizes}/{shape.programs}/{arm.name}/{seed}"
+        if key in runs:
+            continue
+        programs = draw_programs(shape, seed)
+        traces = rows.setdefault("traces", {})
+        trace_key = f"{shape.sizes}/{shape.programs}/{seed}"
+        if trace_key not in traces:
+            lengths, bound = trace_of(server, programs)
+            traces[trace_key] = bound | {"lengths": lengths, "tool_s": [[turn.tool_s for turn in one.turns] for one in programs]}
+        runs[key] = {
+            "sizes": shape.sizes,
+            "programs": shape.programs,
+            "arm": arm.name,
+            "seed": seed,
+            **run_arm(server, arm, programs, shape),
+        }
+        write_rows(rows, options.out)
+        said = runs[key]
+        print(
+            f"{key}: hit {said['hit']:.3f} of {traces[trace_key]['bound']:.3f}, computed {said['computed']},"
+            f" makespan {said['makespan_s']:.1f} s, mean {said['mean_s']:.1f} s, load {said['load']:.1f}",
+            flush=True,
+        )
+
+
+def _plan(base: Shape, options: argparse.Namespace) -> Iterator[tuple[int, Shape, Arm]]:
+    """Yield the runs, so that what matters most comes first and a measurement cut short is still one: seed by seed, the order of arms turned each time."""
+    wanted = options.arms.split(",") if options.arms else None
+    for seed in range(options.seeds):
+        for sizes in options.sizes.split(","):
+            shape = replace(base, sizes=sizes)
+            arms = [arm for arm in arms_of(shape) if wanted is None or arm.name in wanted]
+            yield from ((seed, shape, arm) for arm in (arms if seed % 2 == 0 else arms[::-1]))
+        few = replace(base, programs=BELOW_KNEE)
+        arms = [arm for arm in arms_of(few) if arm.name in ("naive", "gate")]
+        yield from ((seed, few, arm) for arm in (arms if seed % 2 == 0 else arms[::-1]))
+
+
+def tables(rows: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the tables of what was measured, and of the same programs simulated."""
+    runs, speed = list(rows["runs"].values()), rows["speed"]
+    yield f"pool {rows['machine']['pool']} tokens; {speed['prefill_tokens_s']:.0f} prompt tokens/s alone; gate {1e3 * speed['gate_s']:.2f} ms a call\n"
+    for sizes, count in dict.fromkeys((run["sizes"], run["programs"]) for run in runs):
+        yield f"{count} programs, {sizes}\n"
+        yield "| arm | hit / bound | computed / least | makespan s | mean s | p95 s | first token s p50, p99 | put back | paused | longest held s |"
+        yield "|---|---|---|---|---|---|---|---|---|---|"
+        of = [run for run in runs if (run["sizes"], run["programs"]) == (sizes, count)]
+        for arm in dict.fromkeys(run["arm"] for run in of):
+            yield _line(rows, [run for run in of if run["arm"] == arm])
+        yield ""
+    yield from _reached(rows)
+    yield from _simulated(rows)
+
+
+def _line(rows: Mapping[str, Any], runs: Sequence[Row]) -> str:
+    traces = [rows["traces"][f"{run['sizes']}/{run['programs']}/{run['seed']}"] for run in runs]
+    cells = [
+        " ".join(f"{run['hit'] / trace['bound']:.2f}" for run, trace in zip(runs, traces, strict=True)),
+        " ".join(f"{run['computed'] / trace['least']:.1f}" for run, trace in zip(runs, traces, strict=True)),
+        *(" ".join(f"{run[name]:.1f}" for run in runs) for name in ("makespan_s", "mean_s", "p95_s")),
+        " ".join(f"{run['first_p50_s']:.2f},{run['first_p99_s']:.1f}" for run in runs),
+        *(" ".join(str(run[name]) for run in runs) for name in ("preempted", "paused")),
+        " ".join(f"{run['held_max_s']:.1f}" for run in runs),
+    ]
+    return f"| {runs[0]['arm']} | {' | '.join(cells)} |"
+
+
+def _pairs(rows: Mapping[str, Any], sizes: str, count: int, one: str, other: str) -> list[tuple[Row, Row, Row]]:
+    """Return the runs of two arms on the same programs, with their traces."""
+    runs, found = rows["runs"], []
+    for seed in range(100):
+        keys = [f"{sizes}/{count}/{arm}/{seed}" for arm in (one, other)]
+        if all(key in runs for key in keys):
+            found.append((runs[keys[0]], runs[keys[1]], rows["traces"][f"{sizes}/{count}/{seed}"]))
+    return found
+
+
+def _reached(rows: Mapping[str, Any]) -> Iterator[str]:
+    count = rows["machine"]["shape"]["programs"]
+    yield "| measure | by seed | reach |\n|---|---|---|"
+    for sizes in ("uniform", "mixed"):
+        pairs = _pairs(rows, sizes, count, "naive", "gate")
+        if not pairs:
+            continue
+        yield f"| {sizes}: hit / bound, gate | {_each(gate['hit'] / trace['bound'] for _, gate, trace in pairs)} | .95 |"
+        yield f"| {sizes}: computed, naive / gate | {_each(naive['computed'] / gate['computed'] for naive, gate, _ in pairs)} | 3 |"
+        yield f"| {sizes}: makespan, naive / gate | {_each(naive['makespan_s'] / gate['makespan_s'] for naive, gate, _ in pairs)} | 1.3 |"
+        yield f"| {sizes}: mean completion, naive / gate | {_each(naive['mean_s'] / gate['mean_s'] for naive, gate, _ in pairs)} | 1.4 |"
+        rate = rows["speed"]["prefill_tokens_s"]
+        shares = [naive["computed"] / rate / naive["makespan_s"] for naive, _, _ in pairs]
+        yield f"| {sizes}: share of prefill in the naive makespan | {_each(shares)} | about .6 |"
+        ratios = [gate["computed"] / naive["computed"] for naive, gate, _ in pairs]
+        yield f"| {sizes}: makespan ratio by the formula | {_each(1 / (1 - f * (1 - r)) for f, r in zip(shares, ratios, strict=True))} | within .1 |"
+        for most in CAPS:
+            capped = _pairs(rows, sizes, count, f"cap {most}", "gate")
+            if capped:
+                spans = _each(cap["makespan_s"] / gate["makespan_s"] for cap, gate, _ in capped)
+                means = _each(cap["mean_s"] / gate["mean_s"] for cap, gate, _ in capped)
+                yield f"| {sizes}: cap {most} / gate, makespan; mean completion | {spans}; {means} | 1 |"
+    few = _pairs(rows, "uniform", BELOW_KNEE, "naive", "gate")
+    if few:
+        yield f"| {BELOW_KNEE} programs: seconds held | {_each(gate['held_s'] for _, gate, _ in few)} | 0 |"
+        yield f"| {BELOW_KNEE} programs: computed, gate / naive | {_each(gate['computed'] / naive['computed'] for naive, gate, _ in few)} | 1.01 |"
+    yield f"| gate, seconds a call | {rows['speed']['gate_s']:.5f} | .001 |\n"
+
+
+def _each(values: Iterator[float] | Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
+
+
+def _simulated(rows: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the measured runs beside the simulator's, which knows the traces, the pool and the server's speed alone."""
+    shape, speed = Shape(**rows["machine"]["shape"]), rows["speed"]
+    machine = gate_simulation.Machine(
+        block=BLOCK,
+        header_tokens=shape.header,
+        prefill_tokens_s=speed["prefill_tokens_s"],
+        step_s=speed["reply_token_s"],
+        reply_step_s=0.0,
+        reply_tokens=1,
+        replies_reused=False,
+    )
+    policies = {arm.name: arm.policy for arm in arms_of(shape)}
+    yield "| run | hit, measured and simulated | computed | makespan s | mean s |\n|---|---|---|---|---|"
+    for key, run in rows["runs"].items():
+        if run["arm"] == "priority":
+            continue  # the simulator's server has no priorities
+        trace = rows["traces"][f"{run['sizes']}/{run['programs']}/{run['seed']}"]
+        programs = [
+            [
+                gate_simulation.Turn(length - (lengths[place - 1] + shape.reply if place else 0), shape.reply, tool_s)
+                for place, (length, tool_s) in enumerate(zip(lengths, tools, strict=True))
+            ]
+            for lengths, tools in zip(trace["lengths"], trace["tool_s"], strict=True)
+        ]
+        told = gate_simulation.simulate(programs, rows["machine"]["pool"], policies[run["arm"]], machine)
+        yield (
+            f"| {key} | {run['hit']:.2f} {told.reuse:.2f} | {run['computed']} {told.computed} | {run['makespan_s']:.1f} {told.makespan_s:.1f}"
+            f" | {run['mean_s']:.1f} {told.mean_s:.1f} |"
+        )
+
+
+def main() -> None:
+    """Measure what is asked for, or print the tables of what was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", type=Path, help="interpreter that has vLLM")
+    parser.add_argument("--model", type=Path, help="directory of the model")
+    parser.add_argument("--endpoint", metavar="HOST:PORT", help="a server that runs already, with its pool as it is")
+    parser.add_argument("--out", type=Path, required=True, help="where rows are kept")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--programs", type=int, default=12)
+    parser.add_argument("--peak", type=int, default=2_048, help="mean peak of a program, in tokens")
+    parser.add_argument("--header", type=int, default=512)
+    parser.add_argument("--reply", type=int, default=24)
+    parser.add_argument("--tool-scale", type=float, default=0.25)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sizes", default="uniform,mixed")
+    parser.add_argument("--arms", help="names, separated by commas; all by default")
+    parser.add_argument("more", nargs="*", help="arguments for vLLM, after --")
+    options = parser.parse_args()
+    rows: Row = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if not options.table:
+        pool = POOL_PEAKS * options.peak // BLOCK * BLOCK
+        window = 2 * options.peak
+        source = (
+            nullcontext(Server(options.endpoint))
+            if options.endpoint
+            else started(options.python, options.model, pool=pool, window=window, log=options.out.with_suffix(".log"), more=options.more)
+        )
+        with source as server:
+            measure(server, options, rows)
+        write_rows(rows, options.out)
+    print("\n".join(tables(rows)))
+
+
+if __name__ == "__main__":
+    main()
