@@ -43,13 +43,17 @@ docs: $(VENV)/installed-dev
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python docs/generate.py --check
 
-# The suite again, against the built wheel, from a directory that holds none of our folders.
+# What a wheel can lack is a module, a file beside the modules, or a dependency: the commands, and whatever reads such files, from a directory that holds none
+# of our folders. The rest of the suite would say the same of a wheel as it says of the folders.
+WHEEL_TESTS := test_examples.py test_prompts.py graph/test_parse.py harness/test_recipes.py $(addprefix backstory/test_, \
+	cli.py config.py look.py past.py origin.py fix.py bench.py scripted.py serve.py)
+
 wheel-test: $(VENV)/installed-dev
 	rm -rf build/wheel && mkdir -p build/wheel/elsewhere
 	$(BIN)/python -m build -q --wheel --outdir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip --disable-pip-version-check -q install "$$(ls build/wheel/*.whl)[test]"
-	cd build/wheel/elsewhere && ../venv/bin/python -m pytest -n auto --dist loadgroup -m "not slow" -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(CURDIR)/tests
+	cd build/wheel/elsewhere && ../venv/bin/python -m pytest -n auto --dist loadgroup -m "not slow" -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(addprefix $(CURDIR)/tests/,$(WHEEL_TESTS))
 
 check: lint types test docs-check wheel-test
 

@@ -82,6 +82,16 @@ def test_every_folder_is_packaged():
     assert set(project["tool"]["setuptools"]["packages"]) == on_disk
 
 
+def test_every_file_beside_the_modules_is_packaged():
+    """What a folder holds besides modules is named in the wheel's list; a forgotten file would be missing from the wheel only."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for folder in [*MAY_IMPORT, "backstory"]:
+        package = "backstory" if folder == "backstory" else f"backstory.{folder}"
+        files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+        packaged = {path for pattern in named.get(package, ()) for path in (ROOT / folder).glob(pattern)}
+        assert files == packaged, f"{package}: not in package-data, or not there"
+
+
 def test_the_version_is_said_once():
     """pyproject.toml and backstory.__version__ agree."""
     import backstory
