@@ -32,10 +32,13 @@ from backstory.graph.selection import selected
 from backstory.graph.source import Source, circumstances, in_short, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
+from backstory.tools.docker import Docker
 from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, open_prepared, prepare_environment
+from backstory.tools.image import image_environment, not_tracked
 from backstory.tools.limits import Limits
 from backstory.tools.paths import read_file
 from backstory.tools.sandbox import CONTAINERS, Choice, Containers, Sandbox, open_sandbox
+from backstory.tools.shell import Mount
 from backstory.tools.verdicts import VerdictCache
 from backstory.tools.workspace import Workspace, clear_dead
 
@@ -172,6 +175,7 @@ def fix(
     """
     source = open_source(request.repo)
     base = resolve(source, "HEAD" if request.base is None else request.base)
+    _refuse_contradictions(request)
     open_sandbox(request.sandbox, request.containers)  # refuse before any work is done
     # A prepared environment is that of a commit, whatever the checkout is at.
     uncommitted_files, notes = _carry(request, source) if request.prepared is None else ({}, ())
@@ -327,16 +331,10 @@ def _go(
             stack.callback(graph.close)
         stack.callback(clear_dead, graph.mirror)  # a killed run that had nothing left to run leaves its work trees to whoever ends it
         sandbox = open_sandbox(request.sandbox, request.containers)
-        bound_at = _bound_at(request, source)
         with phases("environment"):
-            environment = _environment(request, source, graph, bound_at, sandbox, work_dir, pip, report)
-        stage = Stage(
-            sandbox,
-            environment,
-            bound_at,
-            build_outputs(source.work_tree) if source.work_tree and request.prepared is None else (),
-            Limits(wall_s=request.check_timeout_s),
-        )
+            surroundings = _surroundings(request, source, graph, sandbox, work_dir, pip, report)
+        environment = surroundings.environment
+        stage = Stage(sandbox, environment, surroundings.bound_at, surroundings.laid_over, Limits(wall_s=request.check_timeout_s))
         cache = stack.enter_context(VerdictCache(graph.mirror.path.parent / "verdicts.db")) if remember else None
         judge = stack.enter_context(
             Judge(
@@ -417,39 +415,56 @@ def exit_code(solution: Solution) -> ExitCode:
     return ExitCode.UNVERIFIED if solution.patch is not None else ExitCode.NO_PATCH
 
 
-def _bound_at(request: FixRequest, source: Source) -> Path:
-    """Return where the sandbox shows a work tree."""
-    if request.prepared is not None:
-        return open_prepared(request.prepared, path=request.search_path).bound_at
-    return source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
+def _refuse_contradictions(request: FixRequest) -> None:
+    image = request.containers.image
+    if image and request.sandbox not in ("docker", "auto"):
+        raise UserError(f"the image {image!r} needs containers, and the sandbox is {request.sandbox!r}; pass --sandbox docker")
+    if image and request.prepare:
+        raise UserError(f"the image {image!r} brings its own environment; leave out --prepare, or the image")
 
 
-def _environment(
+@dataclass(frozen=True)
+class _Surroundings:
+    """Where checks run. bound_at: where the sandbox shows a work tree; laid_over: what no commit has of it and an install needs."""
+
+    environment: Environment
+    bound_at: Path
+    laid_over: tuple[Mount, ...]
+
+
+def _surroundings(
     request: FixRequest,
     source: Source,
     graph: RepoGraph,
-    bound_at: Path,
     sandbox: Sandbox,
     work_dir: Path,
     pip: PipSettings | None,
     report: Report,
-) -> Environment:
-    """Return where the checks run: what the checkout or the user has, or with --prepare one that is built from the base."""
+) -> _Surroundings:
+    """Return what the image brings; else what was prepared; else what the checkout or the user has, or with --prepare what is built from the base."""
+    own = source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
+    if isinstance(sandbox, Docker) and not sandbox.own_programs:
+        brought = image_environment(sandbox, cache_dir=request.cache_dir)
+        bound_at = brought.root or own
+        return _Surroundings(brought.environment, bound_at, not_tracked(brought.outputs, bound_at, graph.mirror.files(graph.at)))
     if request.prepared is not None:
-        return open_prepared(request.prepared, path=request.search_path).environment
+        prepared = open_prepared(request.prepared, path=request.search_path)
+        return _Surroundings(prepared.environment, prepared.bound_at, ())
+    outputs = build_outputs(source.work_tree) if source.work_tree else ()
     if not request.prepare:
-        return find_environment(source.work_tree, active=request.active_environment, path=request.search_path)
+        return _Surroundings(find_environment(source.work_tree, active=request.active_environment, path=request.search_path), own, outputs)
     with Workspace(graph.mirror, graph.at, work_dir / "prepare") as workspace:
-        return prepare_environment(
+        environment = prepare_environment(
             workspace.root,
-            bound_at=bound_at,
+            bound_at=own,
             cache_dir=request.cache_dir,
             sandbox=sandbox,
             path=request.search_path,
             pip=pip,
-            mounts=workspace.mounts(bound_at),
+            mounts=workspace.mounts(own),
             report=report,
         )
+    return _Surroundings(environment, own, outputs)
 
 
 def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -39,10 +39,18 @@ def _judging(command: F) -> F:
         click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it."),
         click.option(
             "--env",
-            type=click.Choice(["native", "auto"]),
+            type=click.Choice(["docker", "native", "auto"]),
             default="auto",
             show_default=True,
-            help="Where tests run: environments built by recipes; auto is the same while there is nothing else.",
+            help="Where tests run: in images, or in environments built by recipes; auto takes the first that is to be had.",
+        ),
+        click.option(
+            "--image", metavar="NAME", help="Image of each instance, with {id} in it.  [default: of the data, or the official one]"
+        ),
+        click.option(
+            "--pull",
+            type=click.Choice(["missing", "always", "never"]),
+            help="When images are fetched.  [default: missing; with auto never]",
         ),
         click.option(
             "--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated."
@@ -370,17 +378,31 @@ def _batch(
 
 
 def _bench(face: Face, batch: "Batch", given: dict[str, Any], propose: "Propose | None", open_model: "OpenModel | None") -> "Bench":
+    from dataclasses import replace
+
     from backstory.config import made
+    from backstory.containers import containers_of
+    from backstory.harness.images import EitherOf, Images
     from backstory.harness.judging import Grader
     from backstory.harness.native import Native
     from backstory.harness.recipes import read_recipes
     from backstory.harness.run import Bench
+    from backstory.tools.engine import open_engine
     from backstory.tools.sandbox import open_sandbox
 
-    cache = made(face.folders().cache)
-    sandbox, path = open_sandbox("auto"), face.environ.get("PATH", "")
-    native = Native(given["repos"], read_recipes(given["recipes"]), cache, sandbox, path, _pip(face))
-    return Bench(batch, given["out"], native, Grader(sandbox, cache), cache, path, propose, open_model)
+    cache, path = made(face.folders().cache), face.environ.get("PATH", "")
+    recipes = read_recipes(given["recipes"])
+    containers = replace(
+        containers_of(face.config(), face.environ), image="", pull=given["pull"] or ("missing" if given["env"] == "docker" else "never")
+    )
+    images = Images(given["repos"], recipes, cache, containers, given["image"] or "")
+    if given["env"] == "docker":
+        open_engine(containers.engine)  # none of the instances could be judged without
+        return Bench(batch, given["out"], images, Grader(None, cache), cache, path, propose, open_model)
+    sandbox = open_sandbox("auto", containers)
+    native = Native(given["repos"], recipes, cache, sandbox, path, _pip(face))
+    places = native if given["env"] == "native" else EitherOf(images, native)
+    return Bench(batch, given["out"], places, Grader(sandbox, cache), cache, path, propose, open_model)
 
 
 def _graded_again(face: Face, instances: "Sequence[Instance]", given: dict[str, Any], *, as_json: bool) -> int:

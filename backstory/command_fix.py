@@ -47,6 +47,7 @@ def _result(command: F) -> F:
 @click.option(
     "--sandbox", type=click.Choice(["auto", "bwrap", "docker", "none"]), help="Where commands of the repository run.  [default: auto]"
 )
+@click.option("--image", metavar="NAME", help="Image whose programs they run with, in containers.")
 @click.option("--prepare", is_flag=True, default=None, help="Install what the repository needs first, with network.")
 @_result
 @click.option("--dry-run", is_flag=True, help="Say what would be done; run nothing of the repository, record nothing.")

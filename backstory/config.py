@@ -34,6 +34,7 @@ _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "docker", "none"]
+Pull = Literal["missing", "always", "never"]
 Language = Literal["python", "javascript", "typescript", "java", "go", "rust", "c", "cpp", "ruby", "php", "csharp"]
 
 
@@ -110,6 +111,12 @@ def _switch(value: object) -> bool:
     return value
 
 
+def _pull(value: object) -> str:
+    if value not in get_args(Pull):
+        raise ValueError(f"expected one of {', '.join(get_args(Pull))}")
+    return cast(str, value)
+
+
 def _sandbox(value: object) -> str:
     if value not in get_args(SandboxChoice):
         raise ValueError(f"expected one of {', '.join(get_args(SandboxChoice))}")
@@ -149,8 +156,11 @@ class Execution:
         "`bwrap` runs them in bubblewrap, `docker` in containers, `auto` in the first of these that works here, or it refuses; `none` runs them unprotected",
         _sandbox,
     )
+    image: str | None = _key(None, "Image whose programs commands run with, in containers; those of this machine if unset", _text)
+    image_platform: str | None = _key(None, "Platform of the image, such as `linux/amd64`; the engine's own if unset", _text)
+    pull: Pull = _key("missing", "When an image is fetched: `missing`, `always` or `never`", _pull)  # noqa: RUF009 (as above)
     cpus: float | None = _key(None, "Cores that one command may use at once, in containers", _amount)
-    free_gib: float = _key(2.0, "GiB that must be free on the engine's disk before a container begins", _amount)
+    free_gib: float = _key(2.0, "GiB that must be free on the engine's disk before an image is fetched or a container begins", _amount)
     prepare: bool = _key(False, "Install what the repository needs into an environment of its own, with network", _switch)
 
 

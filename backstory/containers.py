@@ -15,7 +15,15 @@ def containers_of(config: "Config", environ: Mapping[str, str]) -> "Containers":
     """Return how containers are used by a configuration."""
     from backstory.tools.sandbox import Containers
 
-    return Containers(engine=engine_address(environ), cpus=config.execution.cpus, free_gib=config.execution.free_gib)
+    execution = config.execution
+    return Containers(
+        engine=engine_address(environ),
+        image=execution.image or "",
+        platform=execution.image_platform or "",
+        pull=execution.pull,
+        cpus=execution.cpus,
+        free_gib=execution.free_gib,
+    )
 
 
 def engine_address(environ: Mapping[str, str]) -> str:

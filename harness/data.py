@@ -250,7 +250,7 @@ def _instance(row: _Row, form: Form, *, judged: bool) -> Instance:
 
 
 def _classic(row: _Row) -> Setup:
-    return Setup(parser=row.text("log_parser", default=""), image=row.text("image", default=""))
+    return Setup(parser=row.text("log_parser", default=""), image=row.text("image", default=""), script=row.text("eval_script", default=""))
 
 
 def _live(row: _Row) -> Setup:

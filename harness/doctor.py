@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -148,7 +148,7 @@ def _engine(containers: Containers) -> tuple[Finding, bool]:
     from backstory.tools.docker import Docker
 
     try:
-        sandbox = open_sandbox("docker", containers)
+        sandbox = open_sandbox("docker", replace(containers, image=""))
     except SandboxError as error:
         return Finding("containers", True, f"none: {error}"), False
     assert isinstance(sandbox, Docker)

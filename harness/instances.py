@@ -26,6 +26,7 @@ class Setup:
     """What a data set itself says about how an instance is installed and tested; empty where it says nothing.
 
     python: "3.9". commands: shell commands, in order. test_command: without the files. parser: the name of a log's form. image: of a container.
+    script: the official one that puts the tests in place and runs them.
     """
 
     python: str = ""
@@ -33,6 +34,7 @@ class Setup:
     test_command: str = ""
     parser: str = ""
     image: str = ""
+    script: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,13 @@ from backstory.errors import UserError
 from backstory.graph.lock import using_cache
 from backstory.graph.types import Oid, RepoPath
 from backstory.harness.grading import Ended, Grade, official_grade, strict_grade
+from backstory.harness.images import Boxed
 from backstory.harness.instances import Instance
 from backstory.harness.logs import reader_named
 from backstory.harness.native import Ready
 from backstory.harness.trees import Trees, judged_trees
 from backstory.tools.checks import Recorded, run_recorded
+from backstory.tools.layer import between_marks
 from backstory.tools.limits import GIB, MIB, Limits
 from backstory.tools.outcome import judge
 from backstory.tools.sandbox import Sandbox
@@ -98,7 +100,8 @@ class Validity:
 class Grader:
     """Gives verdicts, and keeps what they rest on below `cache_dir`. For several threads at once."""
 
-    def __init__(self, sandbox: Sandbox, cache_dir: Path) -> None:
+    def __init__(self, sandbox: Sandbox | None, cache_dir: Path) -> None:
+        """sandbox: for environments that were built here; images bring their own."""
         self._sandbox, self._cache = sandbox, cache_dir
 
     def judge(self, instance: Instance, ready: Ready, patch: str) -> Judged:
@@ -111,6 +114,8 @@ class Grader:
             return Judged("not_applied", trees, None, None, 0.0, ())
         if not trees.tests:
             return Judged("broken", "the test patch brings no test file", None, None, 0.0, ())
+        if isinstance(ready.prepared, Boxed) and ready.prepared.places_tests:
+            trees = trees.without_tests()
         key, trial, log = self._tried(ready, trees.ours, trees.tests)
         official_key, official_trial, official_log = (
             (key, trial, log) if trees.official == trees.ours else self._tried(ready, trees.official, trees.tests)
@@ -174,6 +179,8 @@ class Grader:
 
     def _tried(self, ready: Ready, tree: Oid, tests: tuple[RepoPath, ...], repeat: int = 0) -> tuple[str, Trial, str]:
         command = f"{ready.recipe.test} {' '.join(map(shlex.quote, tests))}"
+        if isinstance(ready.prepared, Boxed):
+            command = ready.prepared.command(ready.recipe.test, tests)
         said = [RECORD_VERSION, tree, command, ready.environment.id, str(ready.prepared.bound_at), f"{ready.recipe.timeout_s:g}"]
         said += [f"run {repeat}"] if repeat else []
         key = sha256("\0".join(said).encode()).hexdigest()[:32]
@@ -187,15 +194,21 @@ class Grader:
         bound_at = ready.prepared.bound_at
         with using_cache(self._cache), Workspace(ready.mirror, ready.base, work / "tree") as workspace:
             workspace.checkout(tree)
-            ran = run_recorded(
-                command,
-                root=workspace.root,
-                bound_at=bound_at,
-                sandbox=self._sandbox,
-                environment=ready.environment,
-                limits=replace(_LIMITS, wall_s=ready.recipe.timeout_s),
-                mounts=workspace.mounts(bound_at),
-            )
+            limits = replace(_LIMITS, wall_s=ready.recipe.timeout_s)
+            if isinstance(ready.prepared, Boxed):
+                ran = ready.prepared.run(command, ready, workspace, tree, limits)
+                command = ready.recipe.test  # what the script runs
+            else:
+                assert self._sandbox is not None
+                ran = run_recorded(
+                    command,
+                    root=workspace.root,
+                    bound_at=bound_at,
+                    sandbox=self._sandbox,
+                    environment=ready.environment,
+                    limits=limits,
+                    mounts=workspace.mounts(bound_at),
+                )
         trial = _trial(ran, tree, command, ready.environment.id)
         self._keep(key, trial, ran.execution.output, for_good=not trial.stopped)  # a limit may have been this machine's at this moment
         return trial
@@ -232,7 +245,7 @@ def _judged(instance: Instance, form: str, trial: Trial, other: tuple[Trial, str
     """Return the verdict on a run. other: the run that the official reading is of, with its log; mostly the same one."""
     other_trial, log = other
     seconds = trial.seconds + (other_trial.seconds if len(keys) > 1 else 0.0)
-    official = official_grade(instance, reader_named(form)(log), exit_code=other_trial.exit_code)
+    official = official_grade(instance, reader_named(form)(between_marks(log)), exit_code=other_trial.exit_code)
     if other_trial.stopped:
         official = replace(official, reason=other_trial.summary)
     if trial.stopped in ("wall", "cpu"):

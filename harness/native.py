@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backstory.agent.runs import BARE_ROOT
 from backstory.errors import UserError
@@ -23,16 +24,19 @@ from backstory.tools.interpreter import Interpreter, of_version
 from backstory.tools.sandbox import Sandbox
 from backstory.tools.workspace import Workspace
 
+if TYPE_CHECKING:
+    from backstory.harness.images import Boxed
+
 
 @dataclass(frozen=True)
 class Ready:
-    """An instance that can run here. environment: with the variables of the recipe."""
+    """An instance that can run here. prepared: what was built for it, or the image that it runs in; environment: with the variables of the recipe."""
 
     source: Source
     mirror: Mirror
     base: Oid
     recipe: Recipe
-    prepared: Prepared
+    prepared: "Prepared | Boxed"
     environment: Environment
 
 
@@ -60,6 +64,8 @@ class Native:
         recipe = recipe_for(instance, self.recipes)
         if isinstance(recipe, str):
             return NotHere(recipe)
+        if not recipe.python:
+            return NotHere(f"the recipe for {instance.repository} names no interpreter, only an image")
         interpreter = of_version(recipe.python, self.path)
         if isinstance(interpreter, str):
             return NotHere(interpreter)

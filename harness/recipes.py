@@ -10,6 +10,8 @@
     log = "pytest"                                   # the form of its log
     variables = { PYTHONWARNINGS = "ignore" }        # of the test command, may be left out
     timeout = 1800                                   # seconds for all test files of an instance, may be left out
+    image = "octo/cat:{id}"                          # of `--env docker`, where the project is; may be left out
+    mounts = ["/data/corpora"]                       # folders of this machine that its containers see, read-only; may be left out
     runner = ["bin/test"]                            # paths of the tree that run its tests, folders end with /; a patch is not judged by its own
 
 Those that come with Backstory lie in `harness/recipes`; a user's own are read after them and win.
@@ -31,8 +33,8 @@ from backstory.tools.dependencies import Dependencies
 
 TIMEOUT_S = 1800.0  # what the official harness gives
 ANY = "*"
-_KEYS = frozenset({"versions", "python", "commands", "test", "log", "variables", "timeout", "runner"})
-_NEEDED = ("versions", "python", "test")
+_KEYS = frozenset({"versions", "python", "commands", "test", "log", "variables", "timeout", "runner", "image", "mounts"})
+_NEEDED = ("versions", "test")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Recipe:
     variables: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = TIMEOUT_S
     runner: tuple[str, ...] = ()
+    image: str = ""
+    mounts: tuple[str, ...] = ()
 
     def name(self, version: str) -> str:
         """Return what an environment made by this recipe is kept for: the repository and the version, or the repository alone where all share one."""
@@ -130,17 +134,21 @@ def _recipe(repository: str, entry: Mapping[str, Any]) -> Recipe:
     for key in _NEEDED:
         if key not in entry:
             raise KeyError(key)
+    if "python" not in entry and "image" not in entry:
+        raise KeyError("python")
     reader_named(entry.get("log", "pytest"))
     return Recipe(
         repository,
         _texts(entry["versions"], "versions"),
-        str(entry["python"]),
+        str(entry.get("python", "")),
         _texts(entry.get("commands", []), "commands"),
         str(entry["test"]),
         str(entry.get("log", "pytest")),
         {str(name): str(value) for name, value in entry.get("variables", {}).items()},
         float(entry.get("timeout", TIMEOUT_S)),
         _texts(entry.get("runner", []), "runner"),
+        str(entry.get("image", "")),
+        _texts(entry.get("mounts", []), "mounts"),
     )
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
@@ -42,14 +42,16 @@ from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, Report, silent
 from backstory.harness.audit import Audit, Finding, Heard, audit_store, audit_texts
 from backstory.harness.grading import Grade
+from backstory.harness.images import Boxed
 from backstory.harness.instances import Instance
 from backstory.harness.judging import Grader, Judged, Validity, excusing
 from backstory.harness.listening import Listening, Played, read_heard
-from backstory.harness.native import Native, NotHere, Ready
+from backstory.harness.native import NotHere, Ready
 from backstory.harness.predictions import Prediction
 from backstory.harness.recipes import Recipe, recipe_for
 from backstory.harness.trees import first_check
 from backstory.tools.cover import build_cover
+from backstory.tools.sandbox import CONTAINERS
 
 RowStatus = Literal["resolved", "failed", "empty", "not_applied", "timed_out", "leaked", "broken", "not_here", "not_judged"]
 """leaked: the run saw the future, so its patch counts for nothing. not_here: the instance cannot run on this machine. not_judged: nobody asked. The last
@@ -92,7 +94,7 @@ class Row:
     """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran.
 
     excused: tests that the true patch does not bring to pass here, left out of the verdict. flaky: tests that two runs on the same tree disagree on.
-    seconds: of judging. data: digest of the instance.
+    seconds: of judging. data: digest of the instance. where: the environment its tests ran in.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Row:
     trials: tuple[str, ...]
     seconds: float
     flaky: tuple[str, ...] = ()
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,13 +169,21 @@ def at_most(count: int) -> Admit:
     return lambda _: static_cap(slots)
 
 
+class Opens(Protocol):
+    """Where environments come from."""
+
+    def open(self, instance: Instance) -> Ready | NotHere:
+        """Return an instance that can run here, or why it cannot."""
+        ...
+
+
 @dataclass(frozen=True)
 class Bench:
     """Everything a batch works with. search_path: for interpreters; propose: patches from elsewhere, for every arm but "agent"."""
 
     batch: Batch
     out: Path
-    native: Native
+    places: Opens
     grader: Grader | None
     cache_dir: Path
     search_path: str
@@ -309,7 +320,7 @@ def _one(bench: Bench, instance: Instance) -> Row:
 
 
 def _worked(bench: Bench, instance: Instance) -> Row:
-    ready = bench.native.open(instance)
+    ready = bench.places.open(instance)
     if isinstance(ready, NotHere):
         if bench.propose is not None:
             _save_patch(bench, instance, _proposed(bench, instance))
@@ -330,7 +341,7 @@ def _worked(bench: Bench, instance: Instance) -> Row:
         spent = _spent(bench, instance, outcome)
         audit = audit_texts(_texts(bench, instance, outcome.run_id), instance, source=ready.source, mirror=ready.mirror)
     _save_patch(bench, instance, patch)
-    row = _row(instance, patch, "empty", "", spent=spent, audit=audit)
+    row = replace(_row(instance, patch, "empty", "", spent=spent, audit=audit), where=ready.environment.label)
     if audit is not None and audit.leaks:
         leak = audit.leaks[0]
         return replace(row, status="leaked", reason=f"{leak.kind} {leak.what!r} in a {leak.where}")
@@ -393,6 +404,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     by_name = ready.recipe.log == "sympy"
     check = first_check(ready.mirror, instance, ready.recipe.test, by_name=by_name) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
+    place = ready.prepared
     request = FixRequest(
         issue_id=instance.id,
         title=title.strip(),
@@ -402,7 +414,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         check=check.command if check is not None else None,
         attempts=batch.attempts,
         budget=batch.budget,
-        sandbox="auto",
+        sandbox="docker" if isinstance(place, Boxed) else "auto",
         prepare=False,
         check_timeout_s=batch.check_timeout_s,
         exclude=(),
@@ -412,7 +424,8 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         active_environment=None,
         search_path=bench.search_path,
         model=batch.model,
-        prepared=ready.prepared.folder,
+        prepared=None if isinstance(place, Boxed) else place.folder,
+        containers=place.containers if isinstance(place, Boxed) else CONTAINERS,
     )
     return fix(request, report=silent, open_model=open_model, carried=check.files if check is not None else None)
 

@@ -53,12 +53,20 @@ _NO_PROGRAM = 127  # the shell's exit code
 
 @dataclass(frozen=True)
 class Trees:
-    """ours, official: the trees the two verdicts are about, mostly one and the same. applied: the base with the patch alone. tests: files to run."""
+    """ours, official: the trees the two verdicts are about, mostly one and the same. applied: the base with the patch alone. tests: files to run.
+
+    bare: ours without the tests, for a script that puts them in place itself; the other reading's is then `applied`.
+    """
 
     ours: Oid
     official: Oid
     applied: Oid
     tests: tuple[RepoPath, ...]
+    bare: Oid
+
+    def without_tests(self) -> "Trees":
+        """Return the same with the tests of the instance not in place."""
+        return replace(self, ours=self.bare, official=self.applied)
 
 
 def judged_trees(mirror: Mirror, instance: Instance, patch: str, *, runner: Collection[str] = ()) -> Trees | str:
@@ -84,7 +92,11 @@ def judged_trees(mirror: Mirror, instance: Instance, patch: str, *, runner: Coll
     ours = changed_tree(repository, ours, {path: entry_at(repository, before, path) for path in steering})
     tests = [path for path in _named(instance.test_patch) if placed.get(path) is not None and not path.endswith(_DATA_ENDS)]
     return Trees(
-        changed_tree(repository, ours, placed), changed_tree(repository, applied.oid, placed), applied.oid, tuple(dict.fromkeys(tests))
+        ours=changed_tree(repository, ours, placed),
+        official=changed_tree(repository, applied.oid, placed),
+        applied=applied.oid,
+        tests=tuple(dict.fromkeys(tests)),
+        bare=changed_tree(repository, ours, {path: entry_at(repository, before, path) for path in placed}),
     )
 
 

@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from backstory.agent.script import call
 from repos import Repo
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -18,6 +19,14 @@ TESTS = (
 )
 NEW_TEST = "\n\ndef test_price_of_nothing():\n    assert price({}) == 0\n"
 ISSUE = "price() fails without a cost\n\nprice({}) raises KeyError and should be 0."
+# What a model says that mends the shop, as it goes about it.
+FOUND = call("found", places=["shop.py:price — a missing cost"], diagnosis="a cost that is not said raises")
+SOLVED = (
+    call("read", target="shop.py:price"),
+    call("edit", path="shop.py", old="item['cost']", new="item.get('cost', 0)"),
+    call("submit", summary="A missing cost is 0."),
+    call("submit", summary="A missing cost is 0, and nothing else was changed."),
+)
 # The folder that a variable of pip's names is shown while an environment is built; this interpreter's own pytest is copied from there.
 RECIPE = f"""
 repository = "octo/shop"

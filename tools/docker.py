@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from backstory.errors import SandboxError
@@ -34,6 +35,7 @@ from backstory.tools.shell import Command, Execution, Mount
 
 # The engine makes these itself.
 _ENGINES_OWN = frozenset({"hosts", "resolv.conf"})
+_OVER_FILES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 _TRIAL_LIMITS = Limits(wall_s=60)
 _MARKER = Path(__file__).name  # a file that is there wherever we are installed
 
@@ -46,13 +48,15 @@ class Docker:
     image: Image
     own_programs: bool
     cpus: float | None = None
+    mounts: tuple[Mount, ...] = ()
     name: str = "docker"
     isolates: bool = True
 
     def run(self, command: Command, limits: Limits) -> Execution:
         """Run a command in a container of its own; see the module."""
         refuse_mounts(command.mounts)
-        given = [mount for mount in command.mounts if not (self.own_programs and is_system(mount))]
+        given = [*self.mounts, *command.mounts]
+        given = [mount for mount in given if not (self.own_programs and is_system(mount))]
         spec = Spec(
             image=self.image,
             argv=command.argv,
@@ -67,24 +71,47 @@ class Docker:
         )
         return self.engine.run(spec, limits)
 
+    def run_in_layer(self, command: Command, limits: Limits, overlay: bytes) -> Execution:
+        """Run a command as root of the image, on a copy of the image's own files that is gone afterwards. overlay: a tar laid over them first.
+
+        Of the rights that root has otherwise, those over the image's files are left. Variables of the image are there as well as the command's.
+        """
+        refuse_mounts((*self.mounts, *command.mounts))
+        spec = Spec(
+            image=self.image,
+            argv=command.argv,
+            cwd=command.cwd,
+            env=command.env,
+            user="0:0",
+            mounts=[*self.mounts, *command.mounts],
+            shared_memory=SHM_BYTES,
+            writable=True,
+            rights=_OVER_FILES,
+            overlay=overlay,
+            cpus=self.cpus,
+        )
+        return self.engine.run(spec, limits)
+
     @property
     def user(self) -> str:
         """Whose rights commands have: the caller's, who is the engine's root where the engine has none of its own."""
         return "0:0" if self.engine.rootless else f"{os.getuid()}:{os.getgid()}"
 
 
+@cache
 def open_docker(containers: Containers) -> Docker:
     """Return the sandbox of containers, once one has shown that it sees our files. Raises SandboxError when it cannot be had."""
     engine = open_engine(containers.engine)
     engine.room(containers.free_gib, "for containers")
+    mounts = tuple(Mount(Path(path), Path(path)) for path in containers.mounts)
     if containers.image:
         image = engine.image(containers.image, pull=containers.pull, platform=containers.platform, free_gib=containers.free_gib)
-        sandbox = Docker(engine, image, own_programs=False, cpus=containers.cpus)
+        sandbox = Docker(engine, image, own_programs=False, cpus=containers.cpus, mounts=mounts)
     else:
         links = {path.name: str(path.readlink()) for path in SYSTEM_FOLDERS if path.is_symlink()}
         content = archive({}, links, ["usr", "etc", "tmp"])
         image = engine.empty_image(f"backstory-empty:{hashlib.sha256(content).hexdigest()[:12]}", content)
-        sandbox = Docker(engine, image, own_programs=True, cpus=containers.cpus)
+        sandbox = Docker(engine, image, own_programs=True, cpus=containers.cpus, mounts=mounts)
     _try(sandbox)
     return sandbox
 

@@ -161,11 +161,12 @@ class Engine:
             raise SandboxError(f"the container could not be made: {_line(str(state['Error']))}; see `backstory doctor`")
         return ended(code, stopped, "memory" if state.get("OOMKilled") else None, limits, kept, seconds)
 
-    def copied(self, image: Image, path: str) -> bytes:
-        """Return a file or folder of an image as a tar. Raises SandboxError when it has none."""
+    def copied(self, image: Image, paths: Sequence[str]) -> list[bytes]:
+        """Return files or folders of an image, each as a tar. Raises SandboxError when it has one of them not."""
+        if not paths:
+            return []
         with _asked(self.address), self._container(Spec(image, ("true",), Path("/"), {}, "0:0"), Limits()) as id:
-            chunks, _ = self._api.get_archive(id, path)
-            return b"".join(chunks)
+            return [b"".join(self._api.get_archive(id, path)[0]) for path in paths]
 
     def clear_dead(self) -> int:
         """Remove the containers whose maker is gone, and return how many."""
@@ -292,8 +293,10 @@ def open_engine(address: str = "") -> Engine:
     return engine
 
 
-def archive(files: Mapping[str, tuple[bytes, int]], links: Mapping[str, str] | None = None, folders: Sequence[str] = ()) -> bytes:
-    """Return a tar of files (contents and mode by path), links (targets by path) and folders, in a fixed order and without times."""
+def archive(
+    files: Mapping[str, tuple[bytes, int]], links: Mapping[str, str] | None = None, folders: Sequence[str] = (), when: int = 0
+) -> bytes:
+    """Return a tar of files (contents and mode by path), links (targets by path) and folders, in a fixed order. when: their time, in seconds since 1970."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for path in sorted(folders):
@@ -306,7 +309,7 @@ def archive(files: Mapping[str, tuple[bytes, int]], links: Mapping[str, str] | N
             tar.addfile(entry)
         for path, (content, mode) in sorted(files.items()):
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(content), mode
+            entry.size, entry.mode, entry.mtime = len(content), mode, when
             tar.addfile(entry, io.BytesIO(content))
     return made.getvalue()
 

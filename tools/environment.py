@@ -27,17 +27,17 @@ from backstory.tools.sandbox import SYSTEM_PATH, Sandbox
 from backstory.tools.shell import SHELL, Command, Execution, Mount
 
 # The same on every machine and in every run; nothing of the caller's environment is passed on.
-_FIXED = {
+FIXED = {
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONNOUSERSITE": "1",
 }
 # What an install leaves in the checkout, git ignores, and an editable install needs.
-_OUTPUT_FOLDERS = (".egg-info",)
-_OUTPUT_FILES = (".so", ".pyd", "_version.py", "version.py", "_version.pyi")
+OUTPUT_FOLDERS = (".egg-info",)
+OUTPUT_FILES = (".so", ".pyd", "_version.py", "version.py", "_version.pyi")
 _NOT_ENTERED = frozenset({".git", ".hg", ".venv", "venv", "env", "node_modules", "build", "dist", ".tox", ".nox", ".eggs", "__pycache__"})
-_OUTPUTS_MOUNTED = 200
+OUTPUTS_MOUNTED = 200
 _ENTRIES_SEEN = 50_000  # a checkout larger than this is searched no further; a walk of this many takes about a second
 _LOCAL_PATH = re.compile(r"(?:file://|(?<![\w:/]))(/[^\s,'\"]+)")
 _TAIL_LINES = 25
@@ -105,7 +105,7 @@ def build_outputs(checkout: Path) -> tuple[Mount, ...]:
     for path, is_folder in _walk(checkout):
         if _is_output(path, is_folder) and repository.path_is_ignored(path + "/" if is_folder else path):
             found.append(Mount(checkout / path, checkout / path))
-            if len(found) == _OUTPUTS_MOUNTED:
+            if len(found) == OUTPUTS_MOUNTED:
                 break
     return tuple(sorted(found, key=lambda mount: mount.target))
 
@@ -212,7 +212,7 @@ def _places(checkout: Path | None, active: Path | None) -> Iterator[tuple[str, P
 
 
 def _environment(chosen: tuple[str, Interpreter] | None, notes: list[str], *, checkout: Path | None, path: str) -> Environment:
-    env = dict(_FIXED)
+    env = dict(FIXED)
     programs: list[str] = []
     mounts: dict[Path, Mount] = {}
     identity = ["none"]
@@ -287,12 +287,12 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
             is_folder = entry.is_dir(follow_symlinks=False)
             path = f"{folder}/{entry.name}" if folder else entry.name
             yield path, is_folder
-            if is_folder and entry.name not in _NOT_ENTERED and not entry.name.endswith(_OUTPUT_FOLDERS):
+            if is_folder and entry.name not in _NOT_ENTERED and not entry.name.endswith(OUTPUT_FOLDERS):
                 rest.append(path)
 
 
 def _is_output(path: str, is_folder: bool) -> bool:
-    return path.endswith(_OUTPUT_FOLDERS if is_folder else _OUTPUT_FILES)
+    return path.endswith(OUTPUT_FOLDERS if is_folder else OUTPUT_FILES)
 
 
 def _tree_files(root: Path) -> set[RepoPath]:
@@ -371,7 +371,7 @@ class _Preparation:
 
     def _run(self, argv: tuple[str, ...]) -> None:
         programs = os.pathsep.join([str(self.folder / "bin"), str(self.base.program.parent), SYSTEM_PATH])
-        env = {**_FIXED, **self.pip.env, "PATH": programs, "VIRTUAL_ENV": str(self.folder), "PIP_NO_INPUT": "1"}
+        env = {**FIXED, **self.pip.env, "PATH": programs, "VIRTUAL_ENV": str(self.folder), "PIP_NO_INPUT": "1"}
         mounts = [*self.base.mounts, *self.mounts, Mount(self.root, self.bound_at, True), Mount(self.folder, self.folder, True)]
         mounts += [Mount(path.resolve(), path) for path in _named_by_pip(self.pip)]
         if self.pip.config is not None:

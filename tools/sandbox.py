@@ -162,7 +162,8 @@ class Containers:
 
     engine: the address of one that runs on this machine, `unix:///var/run/docker.sock` when empty. image: whose programs commands run with, those of
     this machine when empty. platform: of the image, such as `linux/amd64`; the engine's own when empty. pull: when the image is fetched. cpus: how many
-    one command may use at once, None for all. free_gib: what must be free on the engine's disk before an image is fetched or a container begins.
+    one command may use at once, None for all. free_gib: what must be free on the engine's disk before an image is fetched or a container begins. mounts:
+    folders of this machine that containers see besides, read-only, at their own paths.
     """
 
     engine: str = ""
@@ -171,6 +172,7 @@ class Containers:
     pull: Literal["missing", "always", "never"] = "missing"
     cpus: float | None = None
     free_gib: float = 2.0
+    mounts: tuple[str, ...] = ()
 
 
 CONTAINERS = Containers()

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from backstory.agent.script import Answer, call
+from backstory.agent.script import Answer
 from command import CommandLine
-from shop import CODE, FIXED, SITE, TESTS, Shop
+from shop import CODE, FIXED, FOUND, SITE, SOLVED, TESTS, Shop
 from talking import model_that, roles
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
@@ -118,7 +118,7 @@ def test_an_environment_that_does_not_tell_the_truth_is_broken_and_not_failed(ru
     assert found["octo__shop-1"]["reason"].startswith("the true patch does not resolve it here: 1 tests that it should fix fail")
     assert found["octo__shop-2"]["reason"] == "what has to be fixed passes here without a patch"
     assert (found["octo__shop-3"]["validity"], found["octo__shop-3"]["excused"]) == ("excused", ["test_shop.py::test_gone"])
-    assert found["octo__shop-4"]["reason"].startswith("no recipe for octo/shop names version '9.9'")
+    assert "natively (no recipe for octo/shop names version '9.9'" in found["octo__shop-4"]["reason"]
     assert strict["octo__shop-3"]["status"] == "broken"
 
 
@@ -221,16 +221,6 @@ def test_the_report_tells_two_batches_apart(run, shop, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!doctype html>") and "octo__shop-12" in page and "http" not in page
     assert run("bench", "report", tmp_path).exit_code == 2
-
-
-# What a model says that mends the shop, as it goes about it.
-FOUND = call("found", places=["shop.py:price — a missing cost"], diagnosis="a cost that is not said raises")
-SOLVED = (
-    call("read", target="shop.py:price"),
-    call("edit", path="shop.py", old="item['cost']", new="item.get('cost', 0)"),
-    call("submit", summary="A missing cost is 0."),
-    call("submit", summary="A missing cost is 0, and nothing else was changed."),
-)
 
 
 def asked(run, shop, model, out, *more):

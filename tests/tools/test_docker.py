@@ -184,7 +184,7 @@ def test_an_image_brings_its_own_files_and_variables(sandbox, engine):
     engine_of_image = sandbox.engine
     image = engine_of_image.image("octo/cat:1", pull="never", platform="linux/amd64", free_gib=0.001)
     assert (image.env["COLOUR"], image.folder) == ("red", "/")
-    assert b"mine" in engine_of_image.copied(image, "/etc/mark")
+    assert b"mine" in engine_of_image.copied(image, ["/etc/mark"])[0]
     for name, given, said in (
         ("octo/cat:1", {"platform": "linux/arm64"}, "the image 'octo/cat:1' is for linux/amd64 and not for linux/arm64"),
         ("octo/dog:1", {"pull": "never"}, "the image 'octo/dog:1' is not here"),
