@@ -1,6 +1,7 @@
 """`bench run`, `bench score`, `bench report` and `bench mine`: instances of the SWE-bench family solved, judged, told and made."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -12,7 +13,7 @@ from backstory.face import Face
 if TYPE_CHECKING:
     from backstory.agent.runs import ModelSettings
     from backstory.harness.instances import Instance
-    from backstory.harness.run import Arm, Batch, Bench, Ended, OpenModel, Propose, Row, Whole
+    from backstory.harness.run import Arm, Batch, Bench, Ended, OpenModel, Perform, Propose, Row, Whole
     from backstory.tools.environment import PipSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +55,13 @@ def _judging(command: F) -> F:
         ),
         click.option(
             "--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated."
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where instances are worked on: here, or on the Ray cluster of RAY_ADDRESS.",
         ),
         click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Instances at once."),
         click.option(
@@ -144,8 +152,10 @@ def run(
         languages=config.project.languages,
     )
 
+    choice, environ = config.model, dict(face.environ)  # values, since another machine may open it
+
     def open_model(wanted: "ModelSettings", instance: "Instance") -> Any:
-        return played(replay, wanted, instance) if replay is not None else opened(wanted, config.model, face.environ)
+        return played(replay, wanted, instance) if replay is not None else opened(wanted, choice, environ)
 
     propose = {"gold": _true_patch, "empty": _no_patch}.get(arm)
     return _batch(face, batch, instances, given, propose, open_model, Whole(batch_seconds, batch_tokens), as_json=as_json)
@@ -372,9 +382,20 @@ def _batch(
             style = {"resolved": "good", "failed": "bad", "leaked": "bad"}.get(row.status, "notice")
             screen.note(f"{row.id}: {row.status.replace('_', ' ')}{f', {row.reason}' if row.reason else ''}", style=style)
 
-        ended = run_batch(bench, instances, workers=given["workers"], whole=whole, report=screen.report, on_row=on_row)
+        with _executor(face, given["executor"]) as perform_on:
+            ended = run_batch(
+                bench, instances, workers=given["workers"], whole=whole, perform_on=perform_on, report=screen.report, on_row=on_row
+            )
     _told(face, batch.name, ended, as_json=as_json)
     return ExitCode.LIMIT if ended.stopped else ExitCode.VERIFIED
+
+
+def _executor(face: Face, name: str) -> "AbstractContextManager[Perform | None]":
+    if name == "local":
+        return nullcontext()
+    from backstory.harness.cluster import on_cluster
+
+    return on_cluster(face.environ.get("RAY_ADDRESS") or "auto")
 
 
 def _bench(face: Face, batch: "Batch", given: dict[str, Any], propose: "Propose | None", open_model: "OpenModel | None") -> "Bench":

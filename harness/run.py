@@ -195,6 +195,10 @@ class Bench:
         return self.out / "instances" / instance.id
 
 
+Perform = Callable[[Bench, Instance], Row]
+"""Works on one instance, wherever that is."""
+
+
 def run_batch(
     bench: Bench,
     instances: Sequence[Instance],
@@ -202,10 +206,11 @@ def run_batch(
     workers: int,
     admit: Admit | None = None,
     whole: Whole | None = None,
+    perform_on: Perform | None = None,
     report: Report = silent,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> Ended:
-    """Run every instance that is not finished. Raises UserError when `out` holds another batch, or another process works on it."""
+    """Run every instance that is not finished. perform_on: works on one, here when None. Raises UserError when `out` holds another batch, or another process works on it."""
     admit, whole = admit or at_most(workers), whole or Whole()
     with _held(bench):
         _begin(bench)
@@ -229,7 +234,7 @@ def run_batch(
                         break
                     instance = waiting.get_nowait()
                     with admit(instance):
-                        row = _one(bench, instance)
+                        row = (perform_on or perform)(bench, instance)
                     with lock:
                         done[row.id] = row
                     ended.put(row)
@@ -300,7 +305,8 @@ def data_digest(instance: Instance) -> str:
 # --- one instance ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _one(bench: Bench, instance: Instance) -> Row:
+def perform(bench: Bench, instance: Instance) -> Row:
+    """Work on one instance to its end, and keep what came of it."""
     home = bench.home(instance)
     home.mkdir(parents=True, exist_ok=True)
     try:
