@@ -139,8 +139,9 @@ class Client:
         sampling: Sampling,
         timeout_s: float,
         cancel: threading.Event,
+        route: object = None,
     ) -> Reply:
-        """Return what the server said; see `Model`."""
+        """Return what the server said; see `Model`. The route is left alone: there is one server, and priorities are an arm of their own."""
         body: dict[str, Any] = {
             "model": NAME,
             "messages": write_messages(messages),
