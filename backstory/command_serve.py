@@ -286,38 +286,40 @@ def _run(face: Face, plan: "Plan", python: str, wait_s: float, *, background: bo
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the server
     service = begin(argv, env=env, log=state / LOG)
-    keep = False
+    keep = told = False
     try:
         served = _wait_ready(face, plan, service, state / LOG, wait_s)
         ok = _try_out(face, served, as_json=as_json)
         record = Record(served, time.time(), service, argv, _missing(served))
         write_record(state / RECORD, record)
         keep = background and ok
+        told = ok and not background  # whoever reads the address may interrupt at once: from here on that is the way to end it
         if as_json:
             face.give(_row(record) | {"ok": ok})
         elif ok:
             face.say(f"serving {record.model} at {served.api_base}; `backstory fix ISSUE` finds it")
         face.out.flush()
-        if not background and ok:
-            _stay(face, record)
+        if told:
+            _stay(record)
         return int(ExitCode.VERIFIED if ok else ExitCode.MODEL)
+    except KeyboardInterrupt:
+        if not told:
+            raise
+        face.warn("stopping the server")
+        return int(ExitCode.VERIFIED)
     finally:
         if not keep:
             service.stop()
             (state / RECORD).unlink(missing_ok=True)
 
 
-def _stay(face: Face, record: "Record") -> None:
-    """Wait until the server ends or we are interrupted. Raises ModelError when it ended by itself."""
+def _stay(record: "Record") -> None:
+    """Wait until the server ends. Raises ModelError then: nobody asked it to."""
     from backstory.errors import ModelError
 
     assert record.service is not None
-    try:
-        while record.service.runs():
-            time.sleep(LOOK_S)
-    except KeyboardInterrupt:
-        face.warn("stopping the server")
-        return
+    while record.service.runs():
+        time.sleep(LOOK_S)
     raise ModelError(f"{record.model} ended by itself; `backstory serve logs` shows why")
 
 

@@ -9,6 +9,9 @@ ROOT = Path(__file__).parent.parent.parent
 # What each may be used for: GitHub's API; a model; what its server says of itself; a server of our own that listens on this machine alone.
 MAY_USE = {
     "harness/github.py": {"httpx"},
+    "harness/selftest.py": {"httpx"},
+    "tools/engine.py": {"requests", "socket"},
+    "harness/cluster.py": {"socket"},
     "agent/model.py": {"litellm"},
     "agent/capacity.py": {"httpx"},
     "agent/scripted.py": {"http.server", "socket"},
