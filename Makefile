@@ -22,7 +22,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ wheel-test: $(VENV)/installed-dev
 	$(BIN)/python -m build -q --wheel --outdir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip --disable-pip-version-check -q install "$$(ls build/wheel/*.whl)[test]"
-	cd build/wheel/elsewhere && ../venv/bin/python -m pytest -n auto --dist loadgroup -m "not slow" -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(addprefix $(CURDIR)/tests/,$(WHEEL_TESTS))
+	cd build/wheel/elsewhere && ../venv/bin/python -m pytest -n auto -m "not slow" -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(addprefix $(CURDIR)/tests/,$(WHEEL_TESTS))
 
 check: lint types test docs-check wheel-test
 

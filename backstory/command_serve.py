@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backstory.harness.selftest import Served
     from backstory.harness.serve_plan import Plan, Wanted
     from backstory.harness.served import Record
+    from backstory.tools.service import Service
 
 LOOK_S: Final = 0.5
 LOG_LINES: Final = 30
@@ -276,6 +277,7 @@ def _run(face: Face, plan: "Plan", python: str, wait_s: float, *, background: bo
 
     from backstory.config import made
     from backstory.errors import ExitCode
+    from backstory.harness.selftest import missing
     from backstory.harness.served import Record, write_record
     from backstory.tools.service import begin
 
@@ -290,7 +292,7 @@ def _run(face: Face, plan: "Plan", python: str, wait_s: float, *, background: bo
     try:
         served = _wait_ready(face, plan, service, state / LOG, wait_s)
         ok = _try_out(face, served, as_json=as_json)
-        record = Record(served, time.time(), service, argv, _missing(served))
+        record = Record(served, time.time(), service, argv, tuple(missing(served)))
         write_record(state / RECORD, record)
         keep = background and ok
         told = ok and not background  # whoever reads the address may interrupt at once: from here on that is the way to end it
@@ -323,7 +325,7 @@ def _stay(record: "Record") -> None:
     raise ModelError(f"{record.model} ended by itself; `backstory serve logs` shows why")
 
 
-def _wait_ready(face: Face, plan: "Plan", service: Any, log: Path, wait_s: float) -> "Served":
+def _wait_ready(face: Face, plan: "Plan", service: "Service", log: Path, wait_s: float) -> "Served":
     """Return the server once it answers. Raises ModelError when it ends or takes too long."""
     from backstory.errors import ModelError
     from backstory.harness.selftest import healthy, look
@@ -372,24 +374,18 @@ def _try_out(face: Face, served: "Served", *, as_json: bool) -> bool:
     return all(finding.ok for finding in findings)
 
 
-def _missing(served: "Served") -> tuple[str, ...]:
-    from backstory.harness.selftest import missing
-
-    return tuple(missing(served))
-
-
 def _adopt(face: Face, endpoint: str, *, as_json: bool) -> int:
     """Write down a server that runs already, with what it can do."""
     from backstory.config import made
     from backstory.errors import ExitCode, ModelError
-    from backstory.harness.selftest import look
+    from backstory.harness.selftest import look, missing
     from backstory.harness.served import Record, write_record
 
     served = look(endpoint) or look(f"{endpoint}/v1")
     if served is None:
         raise ModelError(f"no server lists its models at {endpoint!r}; give the address that ends in /v1")
     ok = _try_out(face, served, as_json=as_json)
-    record = Record(served, time.time(), missing=_missing(served))
+    record = Record(served, time.time(), missing=tuple(missing(served)))
     write_record(made(face.folders().state) / RECORD, record)
     if as_json:
         face.give(_row(record) | {"ok": ok})

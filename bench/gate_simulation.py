@@ -78,9 +78,14 @@ def _turns(draw: random.Random, sizes: str, program: int) -> int:
     return draw.randint(4, 10) if program % 2 else draw.randint(20, 34)
 
 
-def _turn(draw: random.Random, *, first: bool) -> Turn:
+def mean_tool_s(draw: random.Random) -> float:
+    """Return the mean seconds of the kind of tool that is called next."""
     share = draw.random()
-    mean_s = next(seconds for upto, seconds in TOOLS if share <= upto)
+    return next(seconds for upto, seconds in TOOLS if share <= upto)
+
+
+def _turn(draw: random.Random, *, first: bool) -> Turn:
+    mean_s = mean_tool_s(draw)
     adds = Machine.header_tokens + draw.randint(500, 2_500) if first else int(min(6_000, draw.expovariate(1 / 700)))
     return Turn(adds, draw.randint(100, 500), draw.expovariate(1 / mean_s))
 

@@ -8,9 +8,7 @@ import http.client
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from backstory.agent.capacity import told
 from backstory.agent.messages import Message, Reply, Usage
 from backstory.agent.prefix_cache import PrefixCache
 from backstory.agent.wire import prompt_bytes, write_messages
+from backstory.tools.service import Service, begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,10 +88,10 @@ class Server:
 
     def pool(self) -> int:
         """Return the tokens that its KV cache holds."""
-        found = re.search(r'kv_cache_size_tokens="(\d+)"', self.get("/metrics"))
-        if found is None:
+        tokens = told(self.get("/metrics"))
+        if tokens is None:
             raise OSError("the server's metrics do not say how many tokens its KV cache holds")
-        return int(found[1])
+        return tokens
 
     def work(self) -> Work:
         """Return its counters."""
@@ -207,31 +207,20 @@ def started(python: Path, model: Path, *, pool: int, window: int, log: Path, mor
         "VLLM_SERVER_DEV_MODE": "1",
         "VLLM_CPU_KVCACHE_SPACE": "2",
     }
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | quiet, start_new_session=True)
-        try:
-            yield _wait(process, Server(f"127.0.0.1:{port}"), log)
-        finally:
-            _end(process)
+    service = begin(command, env=os.environ | quiet, log=log)
+    try:
+        yield _wait(service, Server(f"127.0.0.1:{port}"), log)
+    finally:
+        service.stop()
 
 
-def _wait(process: subprocess.Popen[bytes], server: Server, log: Path) -> Server:
+def _wait(service: Service, server: Server, log: Path) -> Server:
     until = time.monotonic() + START_S
     while not server.healthy():
-        if process.poll() is not None or time.monotonic() > until:
+        if not service.runs() or time.monotonic() > until:
             raise OSError(f"the server did not come up; see {log}")
         time.sleep(0.5)
     return server
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(20)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-        return
 
 
 def write_rows(rows: Mapping[str, Any], target: Path) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gate_simulation import mean_tool_s
+
 from backstory.agent.messages import Message
 
 Sizes = Literal["uniform", "mixed"]
-TOOLS = ((0.80, 0.8), (0.95, 6.0), (1.0, 30.0))  # share of the calls up to which the mean seconds hold
 FEWEST_TURNS, MOST_TURNS = 8, 12
 FIRST_SHARE = 0.2  # of what a program adds to the header, in its first prompt
 SPREAD = 0.15  # of a program's peak, around the mean one
@@ -98,8 +99,7 @@ def _program(draw: random.Random, shape: Shape, header: Message, place: int) -> 
 
 
 def _tool_s(draw: random.Random) -> float:
-    share = draw.random()
-    return draw.expovariate(1 / next(seconds for upto, seconds in TOOLS if share <= upto))
+    return draw.expovariate(1 / mean_tool_s(draw))
 
 
 def _text(draw: random.Random, tokens: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 
-from backstory.agent.capacity import metrics_address, pool_tokens
+from backstory.agent.capacity import metrics_address, told
 from backstory.agent.failures import Failure, is_overflow
 from backstory.harness.doctor import Finding
 
@@ -43,7 +43,7 @@ class Served:
 
 def healthy(api_base: str) -> bool:
     """Return whether the server is ready; one without vLLM's `/health` is when it lists its models."""
-    health = _get(metrics_address(api_base).removesuffix("/metrics") + "/health")
+    health = _get(f"{_root(api_base)}/health")
     if health is None:
         return False
     return health.is_success or (health.status_code == httpx.codes.NOT_FOUND and look(api_base) is not None)
@@ -55,17 +55,17 @@ def look(api_base: str) -> Served | None:
     models = _models(answer) if answer is not None and answer.is_success else []
     if not models:
         return None
-    root = metrics_address(api_base).removesuffix("/metrics")
-    metrics, version = _get(f"{root}/metrics"), _get(f"{root}/version")
-    block = _BLOCK_SIZE.search(metrics.text) if metrics is not None and metrics.is_success else None
+    answer = _get(metrics_address(api_base))
+    metrics = answer.text if answer is not None and answer.is_success else ""
+    block = _BLOCK_SIZE.search(metrics)
     window = models[0].get("max_model_len")
     return Served(
         api_base,
         tuple(str(model["id"]) for model in models),
         window if isinstance(window, int) else None,
-        pool_tokens(api_base),
+        told(metrics),
         int(block[1]) if block else None,
-        _version(version),
+        _version(_get(f"{_root(api_base)}/version")),
     )
 
 
@@ -88,19 +88,19 @@ def _prefix(served: Served) -> Finding:
     block = served.block or DEFAULT_BLOCK
     # Begins with what no cache holds, so that the first of the two is computed whole.
     prompt = f"{secrets.token_hex(8)} " + "the quick brown fox " * (BLOCKS * block // 4 + block // 4)
-    told: list[int | None] = []
+    seen: list[int | None] = []
     for _ in range(2):
         answer = _chat(served, [{"role": "user", "content": prompt}], max_tokens=1)
         if isinstance(answer, str):
             return Finding("prefix cache", False, answer, "look at the server's log")
         details = (answer.get("usage") or {}).get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens")
-        told.append(cached if isinstance(cached, int) else None)
-    if told[1] is None:
+        seen.append(cached if isinstance(cached, int) else None)
+    if seen[1] is None:
         remedy = "for vLLM, start it with --enable-prompt-tokens-details"
         return Finding("prefix cache", False, "it does not say how much of a prompt was in its cache", remedy)
-    reused = told[1] - (told[0] or 0)
-    said = f"{told[1]} tokens of a repeated prompt were in the cache"
+    reused = seen[1] - (seen[0] or 0)
+    said = f"{seen[1]} tokens of a repeated prompt were in the cache"
     return Finding(
         "prefix cache", reused >= block // 2, said, "serve a model with full or sliding-window attention, with its prefix cache on"
     )
@@ -196,6 +196,11 @@ def _post(served: Served, body: dict[str, Any]) -> httpx.Response | str:
         return httpx.post(f"{served.api_base}/chat/completions", json=body, timeout=ANSWER_S, trust_env=False)
     except httpx.HTTPError as error:
         return f"the server did not answer: {str(error) or type(error).__name__}"
+
+
+def _root(api_base: str) -> str:
+    """Return where a server has what is not of the API."""
+    return metrics_address(api_base).removesuffix("/metrics")
 
 
 def _get(address: str) -> httpx.Response | None:

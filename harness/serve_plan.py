@@ -119,7 +119,6 @@ class Plan:
     api_base: str
     flags: tuple[Flag, ...]
     env: Mapping[str, tuple[str, str]]
-    chosen: str
 
     def argv(self, python: str) -> tuple[str, ...]:
         """Return the command."""
@@ -193,7 +192,7 @@ def make_plan(wanted: Wanted, gpus: Sequence[Gpu]) -> Plan:
         flags.append(Flag(("--block-size", str(CPU_BLOCK)), "the CPU build's own 128 would compute up to 127 tokens of each turn again"))
     if wanted.more:
         flags.append(Flag(wanted.more, "as given"))
-    return Plan(model, name_of(model), f"http://{wanted.host}:{wanted.port}/v1", tuple(flags), _env(wanted), chosen)
+    return Plan(model, name_of(model), f"http://{wanted.host}:{wanted.port}/v1", tuple(flags), _env(wanted))
 
 
 def name_of(model: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 from backstory.agent.script import call
@@ -76,6 +77,14 @@ class Shop:
     def write(self, *rows: dict[str, object]) -> None:
         """Write the file of instances."""
         self.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def predict(self, file: Path, patches: Iterable[str]) -> list[str]:
+        """Write a prediction for each patch, and instances that are alike but for their ids for them to be judged by; return the ids."""
+        predictions = {f"octo__shop-{number}": patch for number, patch in enumerate(patches, 100)}
+        self.write(*(self.row(instance_id=id) for id in predictions))
+        lines = [json.dumps({"instance_id": id, "model_name_or_path": "m", "model_patch": patch}) for id, patch in predictions.items()]
+        file.write_text("\n".join(lines))
+        return list(predictions)
 
     def diff(self, before: str, after: str, path: str = "shop.py") -> str:
         """Return a patch of one file from one text to another."""

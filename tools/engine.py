@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from backstory.errors import SandboxError
-from backstory.tools.limits import GIB, Limits
+from backstory.tools.limits import BEGAN, GIB, Limits, process_stat
 from backstory.tools.shell import SHELL, Execution, Kept, Mount, Stop, ended
 
 SOCKET: Final = "unix:///var/run/docker.sock"
@@ -347,10 +347,8 @@ def _namespace() -> str:
 
 def _began(pid: int) -> str:
     """Return when a process began, in ticks since the machine did; "" when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+    fields = process_stat(pid)
+    return fields[BEGAN].decode() if fields else ""
 
 
 def _ulimits(limits: Limits) -> list[Any]:

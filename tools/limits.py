@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -199,7 +200,7 @@ def _family(root: int) -> list[int]:
     """Return `root` and its descendants, by one pass over /proc (its `children` files are not in every kernel)."""
     children: dict[int, list[int]] = {}
     for pid in _all_pids():
-        fields = _stat(pid)
+        fields = process_stat(pid)
         if fields is not None:
             children.setdefault(int(fields[1]), []).append(pid)
     found, rest = [], [root]
@@ -217,7 +218,11 @@ def _all_pids() -> list[int]:
         return []
 
 
-def _stat(pid: int) -> list[bytes] | None:
+BEGAN: Final = 19
+"""Which of the fields of `process_stat` says when the process began, in ticks since the machine did."""
+
+
+def process_stat(pid: int) -> list[bytes] | None:
     """Return the fields of /proc/PID/stat after the name (state, parent, ...), or None when the process is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (as above)
@@ -227,7 +232,7 @@ def _stat(pid: int) -> list[bytes] | None:
 
 
 def _alive(pid: int) -> bool:
-    fields = _stat(pid)
+    fields = process_stat(pid)
     return fields is not None and fields[0] not in (b"Z", b"X")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from backstory.errors import StorageError, UserError
+from backstory.tools.limits import BEGAN, process_stat
 
 STOP_S: Final = 30.0
 """How long a service may take to end when it is asked to, before it is killed."""
@@ -34,11 +35,13 @@ class Service:
 
     def stop(self, within_s: float = STOP_S) -> bool:
         """End it and all of its group: asked first, killed after `within_s`. Returns False when it had to be killed."""
-        asked = self._signal(signal.SIGTERM, within_s)
+        ended = self._signal(signal.SIGTERM, within_s)
         # Its children may outlive it: an engine that does not see its parent's end.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        return asked or not self._signal(signal.SIGKILL, within_s)
+        if not ended:
+            self._signal(signal.SIGKILL, within_s)
+        return ended
 
     def _signal(self, sign: signal.Signals, within_s: float) -> bool:
         """Send a signal to the process and return whether it ended within so many seconds."""
@@ -73,10 +76,5 @@ def _began(pid: int) -> int | None:
     """Return when a process began, None when there is none that runs. A child of ours that ended is reaped by that."""
     with suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)
-    try:
-        # The name in the second field may hold blanks and brackets; the last bracket ends it.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    state, ticks = fields[0], fields[19]
-    return None if state in ("Z", "X") else int(ticks)
+    fields = process_stat(pid)
+    return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[BEGAN])

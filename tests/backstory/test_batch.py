@@ -37,13 +37,7 @@ def rows(ended):
 
 def scored(run, shop, out, **patches):
     """Return the rows of predictions for instances that are alike but for their ids."""
-    ids = [f"octo__shop-{number}" for number in range(100, 100 + len(patches))]
-    shop.write(*(shop.row(instance_id=id) for id in ids))
-    lines = [
-        json.dumps({"instance_id": id, "model_name_or_path": "m", "model_patch": patch})
-        for id, patch in zip(ids, patches.values(), strict=True)
-    ]
-    (out / "predictions.jsonl").write_text("\n".join(lines))
+    ids = shop.predict(out / "predictions.jsonl", patches.values())
     found = rows(run("bench", "score", *shop.where, "--predictions", out / "predictions.jsonl", "--out", out / "scored", "--json"))
     shop.write(shop.row())
     return dict(zip(patches, (found[id] for id in ids), strict=True))

@@ -133,13 +133,7 @@ def test_predictions_are_judged_in_the_image_of_a_recipe(run, shop, tmp_path):
         "steering": shop.diff("", "collect_ignore = ['test_shop.py']\n", "conftest.py"),
         "removing": shop.diff("a small shop\n", "", "README").replace("+++ b/README", "+++ /dev/null") + shop.patch,
     }
-    ids = [f"octo__shop-{number}" for number in range(100, 100 + len(patches))]
-    shop.write(*(shop.row(instance_id=id) for id in ids))
-    lines = [
-        json.dumps({"instance_id": id, "model_name_or_path": "m", "model_patch": patch})
-        for id, patch in zip(ids, patches.values(), strict=True)
-    ]
-    (tmp_path / "predictions.jsonl").write_text("\n".join(lines))
+    ids = shop.predict(tmp_path / "predictions.jsonl", patches.values())
     command = ("bench", "score", *shop.where, "--env", "docker", "--predictions", tmp_path / "predictions.jsonl")
     found = rows(run(*command, "--out", tmp_path / "scored", "--json", "--no-validate"))
     shop.write(shop.row())

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -16,15 +15,9 @@ from backstory.tools.engine import OWNER, SOCKET, Engine, _Pieces, archive, open
 from backstory.tools.limits import MIB, Limits
 from backstory.tools.sandbox import HOME, Containers, open_sandbox
 from backstory.tools.shell import Command, Mount
+from interpreter import INTERPRETER, PATH
 
 pytestmark = pytest.mark.docker
-
-PATH = "/usr/local/bin:/usr/bin:/bin"
-INTERPRETER = tuple(
-    Mount(path, path)
-    for path in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(sysconfig.get_path("stdlib")).resolve()}
-    if path != Path("/usr")
-)
 
 
 @pytest.fixture(scope="module")

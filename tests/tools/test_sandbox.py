@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,7 @@ from backstory.errors import SandboxError
 from backstory.tools.limits import MIB, Limits
 from backstory.tools.sandbox import HOME, NoSandbox, _remedy, open_sandbox, probe
 from backstory.tools.shell import Command, Mount
-
-PATH = "/usr/local/bin:/usr/bin:/bin"
-# The interpreter of these tests may live anywhere, so its prefix is mounted where it is.
-INTERPRETER = tuple(
-    Mount(path, path)
-    for path in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path(sysconfig.get_path("stdlib")).resolve()}
-    if path != Path("/usr")
-)
+from interpreter import INTERPRETER, PATH
 
 
 @pytest.fixture(scope="module")
