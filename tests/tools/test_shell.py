@@ -161,7 +161,7 @@ def test_a_child_that_leaves_its_family_is_killed(tmp_path, ending):
         while not os.path.exists({str(left)!r}) or not open({str(left)!r}).read(): time.sleep(0.01)
         {ending}
     """
-    done = python(code, wall_s=8, mark="BACKSTORY_RUN=test_a_child_that_leaves_its_family_" + tmp_path.name)
+    done = python(code, wall_s=8, mark=f"BACKSTORY_RUN={tmp_path}")
     assert done.exit_code == 7 or done.stopped == "wall"
     assert not alive(int(left.read_text()))
 
