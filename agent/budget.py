@@ -8,6 +8,7 @@ where the first one did, however fast the machine is. Attempts that run side by 
 import threading
 import time
 from dataclasses import dataclass
+from typing import TypeVar
 
 from backstory.agent.messages import Usage
 from backstory.agent.trace import Trace
@@ -112,13 +113,20 @@ class Purse:
 
 
 def total(one: Usage, other: Usage) -> Usage:
-    """Return what two replies cost together; cached and reusable tokens are known where either tells them."""
-    cached = [usage.cached_tokens for usage in (one, other) if usage.cached_tokens is not None]
-    reusable = [usage.reusable_tokens for usage in (one, other) if usage.reusable_tokens is not None]
+    """Return what two replies cost together; what a server may leave out is known where either tells it."""
     return Usage(
         one.input_tokens + other.input_tokens,
-        sum(cached) if cached else None,
+        _known_sum(one.cached_tokens, other.cached_tokens),
         one.output_tokens + other.output_tokens,
         round(one.seconds + other.seconds, 3),
-        sum(reusable) if reusable else None,
+        _known_sum(one.reusable_tokens, other.reusable_tokens),
+        _known_sum(one.queued_s, other.queued_s),
+        _known_sum(one.first_s, other.first_s),
     )
+
+
+N = TypeVar("N", int, float)
+
+
+def _known_sum(one: N | None, other: N | None) -> N | None:
+    return one if other is None else other if one is None else one + other

@@ -6,6 +6,7 @@ and Anthropic, each of which the scripted server can send (`backstory.agent.faul
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -25,8 +26,14 @@ _OVERFLOW = re.compile(
 # The reply asked for is larger than the window: no shorter prompt helps (vLLM up to 0.20).
 _REPLY_TOO_LARGE = re.compile(r"max_(?:completion_)?tokens['`\"]?\s*(?:is too large|=\s*\d+ cannot be greater)", re.IGNORECASE)
 _OUT_OF_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|credit balance is too low|billing", re.IGNORECASE)
+# What is refused because the queue is as long as its owner lets it be: it passes as soon as others are served, however long that takes.
+_QUEUE_FULL = re.compile(r"currently busy|backlog limit", re.IGNORECASE)
+_RETRYABLE = re.compile(r"please retry", re.IGNORECASE)
 _NO_TOOLS = re.compile(r"enable-auto-tool-choice|tool-call-parser|does not support tools|--jinja", re.IGNORECASE)
 _PREFIXES = re.compile(r"^(?:litellm\.)?\w+: (?:\w+: )?(?:\w+Exception - )?| ssl:(?:<[^>]*>|\w+)")
+TRIES: Final = 6  # after the first; a server that restarts is back within a minute or not at all
+ERROR_TRIES: Final = 2  # of an error inside a server: what is not over by then will not be over
+LOST_TRIES: Final = 1  # of a server that had answered and does not: more is for whoever waits for it to come back
 _SAID_CHARS: Final = 200  # of the server's own words in a message
 
 
@@ -44,6 +51,22 @@ class Failure:
         if self.status == 429 and _OUT_OF_QUOTA.search(self.said):
             return False
         return self.status is None or self.status in _PASSING
+
+    def tries(self, *, known: bool) -> int | None:
+        """Return how often it is worth asking again, None for as long as there is time. known: the server has answered before, and somebody waits for it."""
+        if not self.passes:
+            return 0
+        if self.status == 503 and _QUEUE_FULL.search(self.said):
+            return None
+        if self.status == 500 or (self.status == 503 and _RETRYABLE.search(self.said)):
+            return ERROR_TRIES
+        return LOST_TRIES if self.status is None and known else TRIES
+
+    def refuses(self, fields: Iterable[str]) -> set[str]:
+        """Return those of a request's extra fields that a server names when it refuses the request: it does not know them."""
+        if self.status not in (400, 422):
+            return set()
+        return {name for name in fields if re.search(rf"\b{re.escape(name)}\b", self.said)}
 
 
 def is_overflow(failure: Failure) -> bool:
@@ -67,6 +90,11 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None  # NaN is not itself
+
+
+def is_unreachable(failure: Failure) -> bool:
+    """Return whether nobody was there, or what is there fails inside."""
+    return failure.status is None or (failure.status >= 500 and failure.passes)
 
 
 def remedy(failure: Failure, model: str, api_base: str | None, key: Secret | None) -> str:

@@ -274,7 +274,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "500": Fault("an error inside the server", lambda _: _vllm(500, "InternalServerError", "Internal server error")),
     "502": Fault("a gateway without its server", lambda _: _vllm(502, "BadGateway", "Bad gateway")),
-    "503": Fault("the server is not ready", lambda _: _vllm(503, "ServiceUnavailableError", "The server is currently busy; please retry.")),
+    "503": Fault(
+        "a failure inside the server that passes", lambda _: _vllm(503, "ServiceUnavailableError", "Request failed; please retry")
+    ),
+    "503_queue": Fault(
+        "the server's queue is as long as it may be",
+        lambda _: _vllm(
+            503,
+            "ServiceUnavailableError",
+            "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.",
+        ),
+    ),
     "504": Fault("a gateway that gave up waiting", lambda _: _vllm(504, "GatewayTimeout", "Gateway timeout")),
     "overflow": Fault("the prompt does not fit, as vLLM says it", _overflow_vllm),
     "overflow:vllm": Fault("the prompt does not fit, as vLLM says it", _overflow_vllm),

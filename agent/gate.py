@@ -3,33 +3,56 @@
 A conversation is a program from its first reply to its end. Each reply passes the gate: at once while the program is admitted, else when the ledger lets
 it in. Nothing polls; whoever waits is woken by another program's event, or when time alone can change the answer. Below the point where contexts stop
 fitting into the server's cache, and where a server does not say how large that is, nobody ever waits.
+
+A server that has answered and does not any more went away. Its programs wait until it is ready again, and go on: the history is on our side, so that all it
+costs is each prompt computed once more. Where there is another server they go there at once. Only here is a server asked again and again, by one
+thread for all who wait.
 """
 
 import hashlib
+import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from backstory.agent.messages import Message, Model, Reply, Sampling, ToolSchema, Usage
+from backstory.agent.messages import Message, Model, Reply, Route, Sampling, ToolSchema, Usage
 from backstory.agent.schedule import Counts, Header, Ledger
+from backstory.agent.vitals import healthy
 from backstory.agent.wire import prompt_bytes
+from backstory.errors import UnreachableError
+
+log = logging.getLogger(__name__)
 
 # How soon somebody who waits at the gate sees that nobody wants its reply any more; nothing else wakes it for that.
 CANCEL_S = 0.5
 # Bytes of a prompt that make a token, until a server has said how many tokens a prompt of so many bytes really was.
 BYTES_A_TOKEN = 4.0
+# Share of a server's cache that one prompt may fill: a vLLM server lets a longer one wait for ever, and everyone behind it (notes of its users).
+MOST_OF_POOL: Final = 0.9
+# A turn is begun anew after so many losses of its server, and no more: one that loses every turn has something against this one.
+LOSSES: Final = 3
+# How often a server that went away is looked at: soon at first, since another process may have restarted it, then ever more rarely.
+FIRST_LOOK_S, LOOK_S = 0.25, 5.0
+
+Passage = Literal["in", "cancelled", "overflow"]
+"""How waiting at the gate ends: the program may ask; it, or its time, was over before; its prompt does not fit into any server's cache."""
 
 
 class Gate:
     """Who may ask which server when. Serves many threads."""
 
-    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ledger, self._clock = ledger, clock
+    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic, is_healthy: Callable[[str], bool] = healthy) -> None:
+        """is_healthy: whether the server at an address is ready."""
+        self._ledger, self._clock, self._is_healthy = ledger, clock, is_healthy
         self._changed = threading.Condition()
-        self._bytes_a_token = BYTES_A_TOKEN
+        self._bytes_a_token: float | None = None
         self._begun = 0
+        self._mark = secrets.token_hex(4)  # tells programs of one process from those of another
+        self._known: set[str] = set()
 
     @property
     def counts(self) -> Counts:
@@ -56,48 +79,107 @@ class Gate:
                 self._ledger.end(id, now=self._clock())
                 self._changed.notify_all()
 
-    def enter(self, id: str, prompt: int, *, timeout_s: float, cancel: threading.Event) -> bool:
-        """Wait until a program may ask with a prompt of so many bytes; False when it was cancelled, or the time was over, before."""
+    def enter(self, id: str, prompt: int, *, timeout_s: float, cancel: threading.Event) -> Passage:
+        """Wait until a program may ask with a prompt of so many bytes. Raises UnreachableError when the time was over with its server away."""
         with self._changed:
+            if self._is_too_long(prompt):
+                return "overflow"
             until = self._clock() + timeout_s
             if self._ledger.ask(id, self._tokens(prompt), now=self._clock()):
                 self._changed.notify_all()
             while not self._ledger.may_ask(id):
                 now = self._clock()
                 if cancel.is_set() or now >= until:
+                    server = self._ledger.server_of(id)
                     self._ledger.withdraw(id, now=now)
                     self._changed.notify_all()
-                    return False
+                    if self._ledger.is_away(server) and not cancel.is_set():
+                        raise UnreachableError(
+                            f"{server.name} went away and was not back within {timeout_s:g} s; start it again, and `backstory resume` the run"
+                        )
+                    return "cancelled"
                 wake_s = self._ledger.wake_s(now=now)
                 self._changed.wait(min(CANCEL_S, until - now, CANCEL_S if wake_s is None else wake_s))
                 if self._ledger.tick(now=self._clock()):
                     self._changed.notify_all()
-            return True
+            return "in"
 
     def leave(self, id: str, prompt: int, reply: Reply | None) -> None:
         """Tell that a program's turn is over. reply: None when there was none."""
         with self._changed:
-            usage = reply.usage if reply is not None else Usage()
-            if usage.input_tokens:
-                self._bytes_a_token = prompt / usage.input_tokens
-            context = usage.input_tokens + usage.output_tokens or self._tokens(prompt)
-            tool = reply.message.calls[0].name if reply is not None and reply.message.calls else ""
-            self._ledger.answered(id, context, cached=usage.cached_tokens, reusable=usage.reusable_tokens, tool=tool, now=self._clock())
+            if reply is None:
+                self._ledger.withdraw(id, now=self._clock())
+            else:
+                usage = reply.usage
+                if usage.input_tokens:
+                    self._bytes_a_token = prompt / usage.input_tokens
+                    self._known.add(self._ledger.server_of(id).name)
+                context = usage.input_tokens + usage.output_tokens or self._tokens(prompt)
+                tool = reply.message.calls[0].name if reply.message.calls else ""
+                self._ledger.answered(id, context, cached=usage.cached_tokens, reusable=usage.reusable_tokens, tool=tool, now=self._clock())
             self._changed.notify_all()
 
+    def route(self, id: str) -> Route:
+        """Return the way of a program's next turn."""
+        with self._changed:
+            server = self._ledger.server_of(id)
+            priority = self._ledger.priority(id) if server.priorities else None
+            return Route(server.name, f"{self._mark}-{id}", server.rank, priority, server.name in self._known)
+
+    def lost(self, id: str, error: UnreachableError) -> None:
+        """Tell that a program's server did not answer. Raises `error` where waiting is of no use: it never did, or it does and keeps failing."""
+        with self._changed:
+            name = self._ledger.server_of(id).name
+            alone = all(server.name == name for server in self._ledger.servers)
+            if alone and name not in self._known:
+                raise error
+        if error.failing and self._is_healthy(name):
+            raise error
+        with self._changed:
+            engines = [server for server in self._ledger.servers if server.name == name]
+            if any(self._ledger.is_away(server) for server in engines):
+                return
+            log.info("gate.away server=%s", name)
+            for server in engines:
+                self._ledger.away(server, now=self._clock())
+            self._changed.notify_all()
+        threading.Thread(target=self._watch, args=(name,), name="away", daemon=True).start()
+
+    def _watch(self, name: str) -> None:
+        """Look at a server until it is ready again, or nobody is left who would ask it."""
+        pause_s = FIRST_LOOK_S
+        while not self._is_healthy(name):
+            with self._changed:
+                if self._ledger.is_idle():
+                    break
+            time.sleep(pause_s)
+            pause_s = min(LOOK_S, 2 * pause_s)
+        with self._changed:
+            log.info("gate.back server=%s", name)
+            for server in self._ledger.servers:
+                if server.name == name:
+                    self._ledger.back(server, now=self._clock())
+            self._changed.notify_all()
+
+    def _is_too_long(self, prompt: int) -> bool:
+        """Return whether no server can hold a prompt; False until one has said how many tokens so many bytes are."""
+        sizes = [server.tokens for server in self._ledger.servers if server.tokens is not None]
+        known = self._bytes_a_token is not None and len(sizes) == len(self._ledger.servers)
+        return known and self._tokens(prompt) > MOST_OF_POOL * max(sizes)
+
     def _tokens(self, length: int) -> int:
-        return int(length / self._bytes_a_token)
+        return int(length / (self._bytes_a_token or BYTES_A_TOKEN))
 
 
 @dataclass(frozen=True)
 class GatedModel:
     """A model whose programs pass a gate. Asked by itself, as for a single question, it passes none.
 
-    gate: gives the gate when the first program begins, None where there is nothing to reckon with; always the same one.
+    gate: gives the gate when the first program begins; always the same one.
     """
 
     model: Model
-    gate: Callable[[], Gate | None]
+    gate: Callable[[], Gate]
 
     @property
     def name(self) -> str:
@@ -105,10 +187,17 @@ class GatedModel:
         return self.model.name
 
     def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], *, sampling: Sampling, timeout_s: float, cancel: threading.Event
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
         """Return the next message; see `Model`."""
-        return self.model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel)
+        return self.model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel, route=route)
 
 
 def with_inside(model: Model, wrap: Callable[[Model], Model]) -> Model:
@@ -120,8 +209,7 @@ def as_program(model: Model, *, phase: str, opening: Sequence[Message], tools: S
     """Return a model as one conversation asks it: through its gate, where it has one. The arguments are those of `Gate.program`."""
     if not isinstance(model, GatedModel):
         return nullcontext(model)
-    gate = model.gate()
-    return nullcontext(model.model) if gate is None else gate.program(model.model, phase=phase, opening=opening, tools=tools)
+    return model.gate().program(model.model, phase=phase, opening=opening, tools=tools)
 
 
 @dataclass(frozen=True)
@@ -138,17 +226,43 @@ class Program:
         return self.model.name
 
     def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], *, sampling: Sampling, timeout_s: float, cancel: threading.Event
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
-        """Return the next message; see `Model`. The time at the gate counts as the call's, and is told in the reply."""
+        """Return the next message; see `Model`. The time at the gate counts as the call's, and is told in the reply; the gate chooses the route."""
         started = time.monotonic()
         prompt = len(prompt_bytes(messages, tools))
-        if not self.gate.enter(self.id, prompt, timeout_s=timeout_s, cancel=cancel):
-            return Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started))
-        held_s = time.monotonic() - started
-        reply: Reply | None = None
-        try:
-            reply = self.model.reply(messages, tools, sampling=sampling, timeout_s=max(0.001, timeout_s - held_s), cancel=cancel)
-        finally:
-            self.gate.leave(self.id, prompt, reply)
-        return replace(reply, held_s=held_s)
+        losses, held_s = 0, 0.0
+        while True:
+            came = time.monotonic()
+            passage = self.gate.enter(self.id, prompt, timeout_s=timeout_s - (came - started), cancel=cancel)
+            now = time.monotonic()
+            held_s += now - came
+            if passage != "in":
+                return Reply(Message("assistant"), passage, Usage(seconds=now - started), losses, held_s)
+            reply: Reply | None = None
+            try:
+                reply = self.model.reply(
+                    messages,
+                    tools,
+                    sampling=sampling,
+                    timeout_s=max(0.001, timeout_s - (now - started)),
+                    cancel=cancel,
+                    route=self.gate.route(self.id),
+                )
+            except UnreachableError as error:
+                unreachable = error
+            finally:
+                self.gate.leave(self.id, prompt, reply)
+            if reply is not None:
+                return replace(reply, held_s=held_s, retries=reply.retries + losses)
+            losses += 1
+            if losses > LOSSES:
+                raise unreachable
+            self.gate.lost(self.id, unreachable)

@@ -41,7 +41,8 @@ class Usage:
     """What one reply cost.
 
     cached_tokens: those of the input that the server had kept (inside input_tokens), None where it does not say. reusable_tokens: those that a server
-    which forgets nothing would have kept, of all that this process asked it before, None where nobody reckoned.
+    which forgets nothing would have kept, of all that this process asked it before, None where nobody reckoned. queued_s, first_s: how long it waited in
+    the server's queue, and from there to its first token, None where the server does not say.
     """
 
     input_tokens: int = 0
@@ -49,6 +50,8 @@ class Usage:
     output_tokens: int = 0
     seconds: float = 0.0
     reusable_tokens: int | None = None
+    queued_s: float | None = None
+    first_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Reply:
     usage: Usage
     retries: int = 0
     held_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which way one turn of a program goes, as whoever schedules programs says.
+
+    base: the address that is asked; session: what the program is called there, for routers that keep a conversation with one replica; rank: the
+    data-parallel engine behind the address, None where there is one; priority: lower is served first, None where the server knows none; known: whether
+    the server has answered before, so that a lost connection means that it went away.
+    """
+
+    base: str
+    session: str
+    rank: int | None = None
+    priority: int | None = None
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,9 +116,11 @@ class Model(Protocol):
         sampling: Sampling,
         timeout_s: float,
         cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
         """Return the next message of a conversation.
 
         timeout_s: for the whole call with its retries; cancel: ends it early from another thread. Both end in a reply with stop "cancelled".
-        Raises ModelError when the endpoint cannot be used: wrong key, unknown model, nobody there after the retries.
+        route: which way it goes, where somebody schedules programs. Raises ModelError when the endpoint cannot be used: wrong key, unknown model,
+        and its `UnreachableError` when nobody is there after the retries.
         """

@@ -6,7 +6,7 @@ that it ends when it is told to, or when its time is over, however slowly the se
 before it is whole, and servers parse whole replies more reliably than streamed ones.
 
 Three ways to fail, three fates. What passes by itself (busy, restarting, a lost connection) is asked again, a bounded number of times, with full
-jitter [1]. A prompt that does not fit the model's window is a reply with stop "overflow", which the caller can act on. Anything else is a ModelError:
+jitter [1]; a server that stands still is asked once more, since a request that is taken back may be what it stands still on. A prompt that does not fit the model's window is a reply with stop "overflow", which the caller can act on. Anything else is a ModelError:
 one line that says what is wrong and what to do, without the key.
 
 [1] M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015.
@@ -27,18 +27,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from backstory.agent.failures import Failure, is_overflow, read_retry_after, remedy
-from backstory.agent.messages import Message, Reply, Sampling, ToolSchema, Usage
+from backstory.agent.failures import Failure, is_overflow, is_unreachable, read_retry_after, remedy
+from backstory.agent.messages import Message, Reply, Route, Sampling, ToolSchema, Usage
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
 from backstory.agent.secret import Secret
+from backstory.agent.stall import Stall
 from backstory.agent.wire import prompt_bytes, read_reply, read_stop, write_messages, write_tools
-from backstory.errors import ModelError
+from backstory.errors import ModelError, UnreachableError
 
 log = logging.getLogger(__name__)
 Jitter: TypeAlias = Callable[[], float]
 T = TypeVar("T")
 
-RETRIES: Final = 6  # a server that restarts is back within a minute or not at all
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 LONGEST_RETRY_AFTER_S: Final = 120.0  # a provider's window is a minute; one that says hours has run out of quota
@@ -62,14 +62,23 @@ class Endpoint:
 class RemoteModel:
     """The `Model` behind an endpoint. Serves many threads."""
 
-    def __init__(self, endpoint: Endpoint, *, before_import: Callable[[], None], jitter: Jitter = random.random) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        before_import: Callable[[], None],
+        jitter: Jitter = random.random,
+        stall: Callable[[str], Stall] = Stall,
+    ) -> None:
         """before_import: called before litellm is imported, to keep it offline and quiet (`backstory.config.keep_litellm_quiet`): it reads the
-        environment when it is imported, which nothing in this folder may touch. jitter: a number in [0, 1) per wait.
+        environment when it is imported, which nothing in this folder may touch. jitter: a number in [0, 1) per wait. stall: what watches that the
+        server at an address gets on, for one call.
         """
         self._endpoint = endpoint
         self._before_import = before_import
         self._jitter = jitter
-        self._target: _Target | None = None
+        self._stall = stall
+        self._targets: dict[str | None, _Target] = {}
         self._asked = PrefixCache(BLOCK_TOKENS)
 
     @property
@@ -85,40 +94,69 @@ class RemoteModel:
         sampling: Sampling,
         timeout_s: float,
         cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
         """Return the next message; see `Model`. Importing litellm, once in a process, does not count as the model's time."""
         engine = _engine(self._before_import)
-        if self._target is None:
-            self._target = _target(self._endpoint, engine.litellm)
+        base = route.base if route is not None else self._endpoint.api_base
+        target = self._targets.get(base)
+        if target is None:
+            target = self._targets.setdefault(base, _target(replace(self._endpoint, api_base=base), engine.litellm))
         prompt = prompt_bytes(messages, tools)
         known = self._asked.admit(prompt) / count_tokens(prompt)
         started = time.monotonic()
-        request = _request(self._target, messages, tools, sampling)
-        call = _Call(engine.litellm, request, self._jitter, started + timeout_s, turn=len(messages))
-        future = engine.start(call.run())
-        while not cancel.is_set():
-            done, _ = concurrent.futures.wait((future,), timeout=_LOOK_S)
-            if done:
-                outcome = future.result()
-                break
-        else:
-            future.cancel()
-            outcome = None
+        call = _Call(
+            engine.litellm,
+            target,
+            _request(target, messages, tools, sampling),
+            route,
+            self._jitter,
+            started + timeout_s,
+            turn=len(messages),
+        )
+        outcome = self._outcome(engine, call, base, cancel)
         if isinstance(outcome, Failure):
-            raise ModelError(remedy(outcome, self._endpoint.model, self._endpoint.api_base, self._endpoint.key))
+            said = remedy(outcome, self._endpoint.model, base, self._endpoint.key)
+            raise UnreachableError(said, failing=outcome.status is not None) if is_unreachable(outcome) else ModelError(said)
         if outcome is None:
             return Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started), call.retries)
         self._asked.keep(prompt_bytes((*messages, outcome.message), tools))
         return replace(outcome, usage=replace(outcome.usage, reusable_tokens=int(known * outcome.usage.input_tokens)))
 
+    def _outcome(self, engine: "_Engine", call: "_Call", base: str | None, cancel: threading.Event) -> Reply | Failure | None:
+        """Return what a call came to, None when it was cancelled or its time was over. One on which the server stands still is made once more."""
+        for _ in range(2):
+            stall = self._stall(base) if base is not None else None
+            future = engine.start(call.run())
+            while not cancel.is_set() and not (stall is not None and stall.stands_still()):
+                done, _ = concurrent.futures.wait((future,), timeout=_LOOK_S)
+                if done:
+                    return future.result()
+            future.cancel()
+            if cancel.is_set():
+                return None
+            log.info("model.stall base=%s", base)
+            call.retries += 1
+        raise ModelError(f"{base} stands still: requests wait and none is worked on; restart it, and `backstory resume` the run")
+
 
 class _Call:
     """One reply being asked for. run: gives it, or the last failure, or None when the time is over."""
 
-    def __init__(self, litellm: Any, request: Mapping[str, Any], jitter: Jitter, deadline: float, *, turn: int) -> None:
+    def __init__(
+        self,
+        litellm: Any,
+        target: "_Target",
+        request: Mapping[str, Any],
+        route: Route | None,
+        jitter: Jitter,
+        deadline: float,
+        *,
+        turn: int,
+    ) -> None:
         self.retries = 0
         self._litellm = litellm
-        self._request = request
+        self._target, self._request, self._route = target, request, route
         self._jitter = jitter
         self._deadline = deadline
         self._turn = turn
@@ -136,7 +174,11 @@ class _Call:
                 return self._read(answer, time.monotonic() - started)
             if is_overflow(answer):
                 return Reply(Message("assistant"), "overflow", Usage(seconds=time.monotonic() - started), self.retries)
-            if not answer.passes or self.retries == RETRIES:
+            if refused := answer.refuses(self._target.routed(self._route).get("extra_body", ())):
+                self._target.refused.update(refused)
+                continue
+            tries = answer.tries(known=self._route is not None and self._route.known)
+            if tries is not None and self.retries >= tries:
                 return answer
             wait_s = self._wait_s(answer)
             self.retries += 1
@@ -146,7 +188,7 @@ class _Call:
     async def _ask(self, left_s: float) -> Mapping[str, Any] | Failure:
         """Return what the server answered, as JSON. Foreign exceptions end here; their text may hold the key, so none of them goes on."""
         try:
-            response = await self._litellm.acompletion(**self._request, timeout=left_s)
+            response = await self._litellm.acompletion(**self._request, **self._target.routed(self._route), timeout=left_s)
             answer = response.model_dump()
         except self._litellm.exceptions.UnsupportedParamsError as error:
             return Failure(400, str(error))
@@ -159,7 +201,8 @@ class _Call:
     def _read(self, answer: Mapping[str, Any], seconds: float) -> Reply:
         choice = answer["choices"][0]
         message = read_reply(choice.get("message") or {}, turn=self._turn)
-        return Reply(message, read_stop(choice.get("finish_reason"), message), _usage(answer.get("usage"), seconds), self.retries)
+        usage = _usage(answer.get("usage"), answer.get("metrics"), seconds)
+        return Reply(message, read_stop(choice.get("finish_reason"), message), usage, self.retries)
 
     def _wait_s(self, failure: Failure) -> float:
         """Return how long to wait: what the server asks for and up to a second more, so that not everyone is back at once; else full jitter."""
@@ -188,13 +231,24 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
         return None
 
 
-def _usage(written: object, seconds: float) -> Usage:
+def _usage(written: object, metrics: object, seconds: float) -> Usage:
+    """Return what a reply cost. metrics: what vLLM says of one request with `--enable-per-request-metrics`."""
     fields = written if isinstance(written, dict) else {}
     details = fields.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    times = metrics if isinstance(metrics, dict) else {}
     return Usage(
-        _count(fields.get("prompt_tokens")), cached if isinstance(cached, int) else None, _count(fields.get("completion_tokens")), seconds
+        _count(fields.get("prompt_tokens")),
+        cached if isinstance(cached, int) else None,
+        _count(fields.get("completion_tokens")),
+        seconds,
+        queued_s=_seconds(times.get("queue_time_ms")),
+        first_s=_seconds(times.get("time_to_first_token_ms")),
     )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return round(milliseconds / 1000, 4) if isinstance(milliseconds, int | float) else None
 
 
 def _count(value: object) -> int:
@@ -204,13 +258,26 @@ def _count(value: object) -> int:
 @dataclass(frozen=True)
 class _Target:
     """What is the same in every call to an endpoint. arguments: for litellm, holding the key; supported: parameters that the provider takes;
-    reasoning_fields: under which names it looks for past reasoning.
+    reasoning_fields: under which names it looks for past reasoning; refused: those of our extra fields that it has refused.
     """
 
     arguments: Mapping[str, Any] = field(repr=False)
     model: str
     supported: frozenset[str]
     reasoning_fields: tuple[str, ...]
+    refused: set[str] = field(default_factory=set)
+
+    def routed(self, route: Route | None) -> dict[str, Any]:
+        """Return what tells a server the way of a turn: the headers that routers and vLLM's data parallelism read, and vLLM's priority."""
+        if route is None:
+            return {}
+        headers = {"X-Session-ID": route.session}
+        if route.rank is not None:
+            headers["X-data-parallel-rank"] = str(route.rank)
+        routed: dict[str, Any] = {"extra_headers": headers}
+        if route.priority is not None and "priority" not in self.refused:
+            routed["extra_body"] = {"priority": route.priority}
+        return routed
 
 
 def _target(endpoint: Endpoint, litellm: Any) -> _Target:

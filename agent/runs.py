@@ -50,13 +50,21 @@ CARRIED_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model is asked and how; no key, since this is recorded. context_tokens: its window, None when unknown."""
+    """Which model is asked and how; no key, since this is recorded.
+
+    api_base: its address, several with a comma between them, None for the provider's own. context_tokens: its window, None when unknown.
+    """
 
     name: str
     api_base: str | None
     temperature: float | None
     context_tokens: int | None
     reply_timeout_s: float
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The addresses the model is served at."""
+        return tuple(base.strip() for base in (self.api_base or "").split(",") if base.strip())
 
     def asking(self, model: Model) -> Asked:
         """Return how `model` is asked by these settings."""

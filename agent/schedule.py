@@ -61,10 +61,16 @@ class Policy:
 
 @dataclass(frozen=True)
 class Server:
-    """A model server. tokens: what its KV cache holds (`kv_cache_size_tokens` of vLLM), None when it does not say: then nothing is ever held."""
+    """A model server, or one engine of several behind an address.
+
+    name: its address; tokens: what its KV cache holds (`kv_cache_size_tokens` of vLLM), None when it does not say: then nothing is ever held. rank: which
+    data-parallel engine, None where there is one; priorities: whether it takes requests by priority.
+    """
 
     name: str
     tokens: int | None
+    rank: int | None = None
+    priorities: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a ledger did. forced: let in because they had waited too long; lost: turns that never ended."""
+    """What a ledger did. forced: let in because they had waited too long; lost: turns that never ended; moved: to another server, since theirs went away."""
 
     admitted: int = 0
     held: int = 0
@@ -85,6 +91,7 @@ class Counts:
     forced: int = 0
     lost: int = 0
     turns: int = 0
+    moved: int = 0
 
 
 @dataclass
@@ -136,6 +143,7 @@ class Ledger:
         self._programs: dict[str, _Program] = {}
         self._peaks: dict[str, list[int]] = {}
         self._runs: dict[str, deque[float]] = {}
+        self._away: set[Server] = set()
         self._window = _Window()
         self._fill = self.policy.fill
         self._submitted = 0
@@ -182,7 +190,7 @@ class Ledger:
         return self.tick(now=now)
 
     def withdraw(self, id: str, *, now: float) -> tuple[str, ...]:
-        """A program that waits does not want its turn any more."""
+        """A turn comes to nothing: the program does not wait for it any more, or was not answered. What it holds stays its own."""
         program = self._programs[id]
         program.state, program.since = "idle", now
         return self.tick(now=now)
@@ -192,6 +200,18 @@ class Ledger:
         program = self._programs.pop(id, None)
         if program is not None and program.turns:
             self._peaks.setdefault(program.phase, []).append(program.context)
+        return self.tick(now=now)
+
+    def away(self, server: Server, *, now: float) -> tuple[str, ...]:
+        """A server went away and what its cache held with it: its programs wait until it is back, or ask another that is there."""
+        self._away.add(server)
+        for program in self._admitted(server):
+            program.admitted = False
+        return self.tick(now=now)
+
+    def back(self, server: Server, *, now: float) -> tuple[str, ...]:
+        """A server that had gone away may be asked again."""
+        self._away.discard(server)
         return self.tick(now=now)
 
     def tick(self, *, now: float) -> tuple[str, ...]:
@@ -212,9 +232,17 @@ class Ledger:
         """Return the server a program is bound to, from its first turn on."""
         return self._programs[id].server
 
+    def is_away(self, server: Server) -> bool:
+        """Return whether a server went away and is not back."""
+        return server in self._away
+
+    def is_idle(self) -> bool:
+        """Return whether no program is there."""
+        return not self._programs
+
     def wake_s(self, *, now: float) -> float | None:
         """Return in how many seconds `tick` may let somebody in without another event, None when it cannot."""
-        waiting = [program for program in self._programs.values() if program.state == "waiting"]
+        waiting = [program for program in self._programs.values() if program.state == "waiting" and not self.is_away(program.server)]
         if not waiting:
             return None
         times = [program.since + self.policy.hold_s for program in waiting]
@@ -245,8 +273,10 @@ class Ledger:
             if program.state == "waiting" and program.admitted:
                 yield self._pass(program, now)
         for program in self._queue():
-            if program.turns == 0:
-                program.server = self._place(program)
+            if program.turns == 0 or self.is_away(program.server):
+                self._bind(program)
+            if self.is_away(program.server):
+                continue
             if not self._fits(program) and not self._gave_way(program, now):
                 if now >= program.since + self.policy.hold_s:
                     self.counts = replace(self.counts, forced=self.counts.forced + 1)
@@ -268,15 +298,18 @@ class Ledger:
         waiting = [program for program in self._programs.values() if program.state == "waiting" and not program.admitted]
         return sorted(waiting, key=lambda one: (one.turns == 0, one.header.key not in resident, one.order))
 
-    def _place(self, program: _Program) -> Server:
-        """Return the server for a new program: one it fits on, best with its header there, then the one with most room."""
+    def _bind(self, program: _Program) -> None:
+        """Give a program the server it fits on, best with its header there, then the one with most room, of those that are there."""
 
-        def standing(server: Server) -> tuple[bool, bool, float]:
+        def standing(server: Server) -> tuple[bool, bool, bool, float]:
             shares = any(other.header.key == program.header.key for other in self._admitted(server))
             free = float("inf") if server.tokens is None else self._fill * server.tokens - self.load(server)
-            return (not self._fits(replace(program, server=server)), not shares, -free)
+            return (self.is_away(server), not self._fits(replace(program, server=server)), not shares, -free)
 
-        return min(self.servers, key=standing)
+        server = min(self.servers, key=standing)
+        if program.turns and server != program.server and not self.is_away(server):
+            self.counts = replace(self.counts, moved=self.counts.moved + 1)
+        program.server = server
 
     def _fits(self, program: _Program, without: Sequence[_Program] = ()) -> bool:
         """Return whether a program fits on its server, with the room of some others given up."""

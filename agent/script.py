@@ -22,6 +22,15 @@ from backstory.errors import UserError
 
 
 @dataclass(frozen=True)
+class Way:
+    """What a request says of the way it wants to go: the conversation it belongs to, the data-parallel engine, the priority; None where it says nothing."""
+
+    session: str = ""
+    rank: int | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
 class Request:
     """One request for a reply. tool_choice: "auto", "none", "required" or the name of the one tool that may be called; number: from 1."""
 
@@ -32,6 +41,7 @@ class Request:
     sampling: Sampling
     stream: bool
     number: int
+    way: Way = Way()
 
     @property
     def turns(self) -> tuple[Message, ...]:

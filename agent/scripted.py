@@ -22,15 +22,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from email.message import Message as HeaderFields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any, Final, TypeAlias
 
-from backstory.agent.capacity import GAUGE
 from backstory.agent.faults import FAULTS, Occasion, Outcome, Refused, Said, check_fault, said
 from backstory.agent.messages import Message, Sampling
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
-from backstory.agent.script import Answer, Answers, Request, Script
+from backstory.agent.script import Answer, Answers, Request, Script, Way
+from backstory.agent.vitals import GAUGE
 from backstory.agent.wire import prompt_digest, read_messages, read_tools, write_messages, write_reply, write_stop, write_tools
 from backstory.errors import UserError
 
@@ -50,8 +51,8 @@ class Settings:
     models: names it answers to, the first is its own; api_key: what a client must send, None is anything; window: tokens of prompt and reply
     together, None is without limit; at: faults by the number of the request (from 1) they happen to; chance: how likely each other request is to
     meet one of `faults`, drawn from `seed`; most: chance faults at most, None is without limit; drip_s: between two bytes; retry_after_s: what a busy
-    server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; reasoning_field: how
-    the server calls what the model thought.
+    server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; engines: data-parallel ones, each
+    with such a cache; unknown: a field of requests that it refuses; reasoning_field: how the server calls what the model thought.
     """
 
     models: tuple[str, ...] = (MODEL,)
@@ -66,6 +67,8 @@ class Settings:
     retry_after_s: int = 1
     block_tokens: int = BLOCK_TOKENS
     pool_tokens: int | None = None
+    engines: int = 1
+    unknown: str = ""
     reasoning_field: str = "reasoning_content"
 
     def __post_init__(self) -> None:
@@ -225,7 +228,8 @@ class _Desk:
         with self._lock:
             counts = dict(self._counts)
         name, pool = f'{{model_name="{self.settings.models[0]}"}}', self.settings.pool_tokens
-        told = "" if pool is None else f'# TYPE {GAUGE} gauge\n{GAUGE}{{kv_cache_size_tokens="{pool}"}} 1\n'
+        engines = "".join(f'{GAUGE}{{engine="{rank}",kv_cache_size_tokens="{pool}"}} 1\n' for rank in range(self.settings.engines))
+        told = "" if pool is None else f"# TYPE {GAUGE} gauge\n{engines}"
         return told + "".join(
             f"# HELP {key} {_COUNTERS[key]}\n# TYPE {key} counter\n{key}{name} {value}\n" for key, value in counts.items()
         )
@@ -293,13 +297,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
+        if self.server.desk.closing.is_set():
+            return self._reset()  # a connection kept from before
         if body is None or not self._allowed():
-            return
+            return None
         try:
             if self.path == "/v1/chat/completions":
-                self._complete(_read_request(body, self.server.desk.number()))
+                self._complete(_read_request(body, self.server.desk.number(), self.headers, unknown=self.server.desk.settings.unknown))
             elif self.path == "/tokenize":
-                count = count_tokens(_rendered(_read_request(body, 0)))
+                count = count_tokens(_rendered(_read_request(body, 0, self.headers)))
                 self._send_json(200, {"count": count, "max_model_len": self.server.desk.settings.window or WINDOW})
             else:
                 self._send_json(404, _error(404, "Not Found"))
@@ -316,7 +322,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = outcome.status if isinstance(outcome, Refused) else 200
         # Told before it is sent, so that whoever has the reply can look at the exchange.
         desk.note(Exchange(request, outcome, decision.fault, status, decision.prompt_tokens, decision.cached_tokens, output_tokens))
-        desk.closing.wait(decision.seconds)
+        if desk.closing.wait(decision.seconds):
+            return self._reset()
         if isinstance(outcome, Refused):
             return self._send_json(outcome.status, outcome.body, outcome.headers)
         return self._say(request, outcome, _usage(decision, output_tokens))
@@ -336,7 +343,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "finish_reason": write_stop(outcome.stop),
                 "logprobs": None,
             }
-            content = _json({**fields, "object": "chat.completion", "choices": [choice], "usage": usage})
+            content = _json({**fields, "object": "chat.completion", "choices": [choice], "usage": usage, "metrics": _TIMES})
             head = self._head(200, "application/json", len(content), {})
         if outcome.resets:
             self.wfile.write(head + content[: len(content) // 2])
@@ -389,14 +396,16 @@ class _Handler(BaseHTTPRequestHandler):
         return f"HTTP/1.1 {status} {phrase}\r\n{''.join(lines)}\r\n".encode("latin-1")
 
 
-def _read_request(body: bytes, number: int) -> Request:
-    """Return what a client asks. Raises ValueError with what is wrong with it."""
+def _read_request(body: bytes, number: int, headers: HeaderFields, *, unknown: str = "") -> Request:
+    """Return what a client asks. Raises ValueError with what is wrong with it. unknown: a field that is refused."""
     try:
         fields = json.loads(body)
     except ValueError as error:
         raise ValueError(f"the body is no JSON: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
         raise ValueError("the body must be an object with 'model' and 'messages'")
+    if unknown in fields:
+        raise ValueError(f"Unrecognized request argument supplied: {unknown}")
     asked = fields.get("max_completion_tokens") or fields.get("max_tokens")
     messages = read_messages(fields.get("messages"))
     _refuse_broken_history(messages)
@@ -412,6 +421,11 @@ def _read_request(body: bytes, number: int) -> Request:
         ),
         fields.get("stream") is True,
         number,
+        Way(
+            headers.get("X-Session-ID", ""),
+            int(rank) if (rank := headers.get("X-data-parallel-rank", "")).isdecimal() else None,
+            priority if isinstance(priority := fields.get("priority"), int) else None,
+        ),
     )
 
 
@@ -470,6 +484,10 @@ def _usage(decision: _Decision, output_tokens: int) -> dict[str, Any]:
         "total_tokens": decision.prompt_tokens + output_tokens,
         "prompt_tokens_details": {"cached_tokens": decision.cached_tokens},
     }
+
+
+# What vLLM says of a request with `--enable-per-request-metrics`; here nothing queues and nothing is computed.
+_TIMES: Final = {"time_to_first_token_ms": 0.0, "queue_time_ms": 0.0}
 
 
 def _events(outcome: Said, usage: Mapping[str, Any], fields: Mapping[str, Any], reasoning_field: str) -> list[bytes]:

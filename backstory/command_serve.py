@@ -327,8 +327,9 @@ def _stay(record: "Record") -> None:
 
 def _wait_ready(face: Face, plan: "Plan", service: "Service", log: Path, wait_s: float) -> "Served":
     """Return the server once it answers. Raises ModelError when it ends or takes too long."""
+    from backstory.agent.vitals import healthy
     from backstory.errors import ModelError
-    from backstory.harness.selftest import healthy, look
+    from backstory.harness.selftest import look
 
     started = time.monotonic()
     with face.screen() as screen:

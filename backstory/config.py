@@ -171,7 +171,11 @@ class ModelChoice:
     model: str | None = _key(
         None, "Name of the model, as litellm names it: `hosted_vllm/NAME`, `openai/NAME`, `anthropic/NAME`, ...", _text
     )
-    api_base: str | None = _key(None, "Address of the model's API, such as `http://127.0.0.1:8000/v1`; the provider's own if unset", _text)
+    api_base: str | None = _key(
+        None,
+        "Address of the model's API, such as `http://127.0.0.1:8000/v1`, or several with commas between; the provider's own if unset",
+        _text,
+    )
     api_key_env: str | None = _key(
         None, "Environment variable that holds the key; if unset, `PROVIDER_API_KEY` of the model's provider, where there is one", _text
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backstory.agent.gate import Gate
     from backstory.agent.messages import Model
     from backstory.agent.runs import ModelSettings
+    from backstory.agent.schedule import Server
     from backstory.config import ModelChoice
     from backstory.face import Face
 
@@ -63,20 +64,29 @@ def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mappin
         raise UserError(
             f"the key of {settings.name!r} should be in the variable {variable}, which is not set; export it, or change api_key_env"
         )
-    model = RemoteModel(Endpoint(settings.name, settings.api_base, Secret(key) if key else None), before_import=quiet_litellm)
-    base = settings.api_base
-    return model if base is None else GatedModel(model, lambda: gate_of(base))
+    bases = settings.bases
+    model = RemoteModel(Endpoint(settings.name, bases[0] if bases else None, Secret(key) if key else None), before_import=quiet_litellm)
+    return GatedModel(model, lambda: gate_of(bases)) if bases else model
 
 
 @cache
-def gate_of(api_base: str) -> "Gate | None":
-    """Return the gate that all programs of this process pass on their way to a server, None where the server does not say how much it holds."""
-    from backstory.agent.capacity import pool_tokens
+def gate_of(bases: tuple[str, ...]) -> "Gate":
+    """Return the gate that all programs of this process pass on their way to the servers at some addresses."""
     from backstory.agent.gate import Gate
-    from backstory.agent.schedule import Ledger, Server
+    from backstory.agent.schedule import Ledger
 
-    tokens = pool_tokens(api_base)
-    return None if tokens is None else Gate(Ledger([Server(api_base, tokens)]))
+    return Gate(Ledger([server for base in bases for server in servers_at(base)]))
+
+
+def servers_at(base: str) -> "list[Server]":
+    """Return the engines of the server at an address, as far as it tells of them."""
+    from backstory.agent.schedule import Server
+    from backstory.agent.vitals import metrics_of, pools
+
+    sizes = pools(metrics_of(base) or "")
+    if len(sizes) < 2:
+        return [Server(base, sizes[0] if sizes else None, priorities=bool(sizes))]
+    return [Server(base, size, rank, priorities=True) for rank, size in enumerate(sizes)]
 
 
 def key_variable(model: str) -> str:

@@ -3,6 +3,7 @@
     UserError              2  usage or configuration
     ├── SandboxError       6  no sandbox, or a path or policy refusal
     ├── ModelError         7  model or network
+    │   └── UnreachableError  7  the latter: nobody answers there, which may pass
     ├── GitHubError        8  GitHub's API
     └── StorageError       9  disk full, read-only, damaged store
         └── DamagedStore   9  the latter: what can be made anew
@@ -47,6 +48,14 @@ class ModelError(UserError):
     """The model or its endpoint cannot be used."""
 
     exit_code = ExitCode.MODEL
+
+
+class UnreachableError(ModelError):
+    """Nobody answers at a model's address, or what answers keeps `failing`: the server went away, and may come back."""
+
+    def __init__(self, message: str, *, failing: bool = False) -> None:
+        super().__init__(message)
+        self.failing = failing
 
 
 class GitHubError(UserError):

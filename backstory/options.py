@@ -46,7 +46,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 no_model = click.option("--no-model", is_flag=True, help="Ask no model, whatever is configured: work from the history alone.")
 
 
-api_base = click.option("--api-base", metavar="URL", help="Address of the model's API, such as http://127.0.0.1:8000/v1.")
+api_base = click.option(
+    "--api-base",
+    metavar="URL",
+    help="Address of the model's API, such as http://127.0.0.1:8000/v1; several servers of one model with commas between.",
+)
 
 
 def model(command: F) -> F:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from backstory.agent.capacity import told
 from backstory.agent.messages import Message, Reply, Usage
 from backstory.agent.prefix_cache import PrefixCache
+from backstory.agent.vitals import pools
 from backstory.agent.wire import prompt_bytes, write_messages
 from backstory.tools.service import Service, begin
 
@@ -88,8 +88,8 @@ class Server:
 
     def pool(self) -> int:
         """Return the tokens that its KV cache holds."""
-        tokens = told(self.get("/metrics"))
-        if tokens is None:
+        tokens = sum(size or 0 for size in pools(self.get("/metrics")))
+        if not tokens:
             raise OSError("the server's metrics do not say how many tokens its KV cache holds")
         return tokens
 

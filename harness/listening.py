@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from backstory.agent.messages import Message, Model, Reply, Sampling, ToolSchema, Usage
+from backstory.agent.messages import Message, Model, Reply, Route, Sampling, ToolSchema, Usage
 from backstory.agent.script import Answer, Answers, Request
 from backstory.errors import ModelError
 from backstory.harness.audit import Heard
@@ -33,11 +33,18 @@ class Listening:
         return self._model.name
 
     def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], *, sampling: Sampling, timeout_s: float, cancel: threading.Event
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
         """Return the model's reply, once the prompt and the reply are written down."""
         self._write(messages)
-        said = self._model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel)
+        said = self._model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel, route=route)
         self._write([said.message])
         return said
 
@@ -76,7 +83,14 @@ class Played:
         self._answers = answers
 
     def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], *, sampling: Sampling, timeout_s: float, cancel: threading.Event
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        *,
+        sampling: Sampling,
+        timeout_s: float,
+        cancel: threading.Event,
+        route: Route | None = None,
     ) -> Reply:
         """Return the next reply. Raises ModelError when there is nothing more to say."""
         said = self._answers(Request(self.name, tuple(messages), tuple(tools), "auto", sampling, False, len(messages)))

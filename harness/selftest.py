@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import httpx
 
-from backstory.agent.capacity import metrics_address, told
 from backstory.agent.failures import Failure, is_overflow
+from backstory.agent.vitals import get, metrics_of, pools, root
 from backstory.harness.doctor import Finding
 
 ANSWER_S: Final = 120.0
@@ -41,31 +41,23 @@ class Served:
     version: str | None = None
 
 
-def healthy(api_base: str) -> bool:
-    """Return whether the server is ready; one without vLLM's `/health` is when it lists its models."""
-    health = _get(f"{_root(api_base)}/health")
-    if health is None:
-        return False
-    return health.is_success or (health.status_code == httpx.codes.NOT_FOUND and look(api_base) is not None)
-
-
 def look(api_base: str) -> Served | None:
     """Return what a server tells of itself, None where nothing answers or it lists no model."""
-    answer = _get(f"{api_base}/models")
+    answer = get(f"{api_base}/models", timeout_s=QUICK_S)
     models = _models(answer) if answer is not None and answer.is_success else []
     if not models:
         return None
-    answer = _get(metrics_address(api_base))
-    metrics = answer.text if answer is not None and answer.is_success else ""
+    metrics = metrics_of(api_base) or ""
+    held = [size for size in pools(metrics) if size is not None]
     block = _BLOCK_SIZE.search(metrics)
     window = models[0].get("max_model_len")
     return Served(
         api_base,
         tuple(str(model["id"]) for model in models),
         window if isinstance(window, int) else None,
-        told(metrics),
+        sum(held) if held else None,
         int(block[1]) if block else None,
-        _version(_get(f"{_root(api_base)}/version")),
+        _version(get(f"{root(api_base)}/version", timeout_s=QUICK_S)),
     )
 
 
@@ -196,18 +188,6 @@ def _post(served: Served, body: dict[str, Any]) -> httpx.Response | str:
         return httpx.post(f"{served.api_base}/chat/completions", json=body, timeout=ANSWER_S, trust_env=False)
     except httpx.HTTPError as error:
         return f"the server did not answer: {str(error) or type(error).__name__}"
-
-
-def _root(api_base: str) -> str:
-    """Return where a server has what is not of the API."""
-    return metrics_address(api_base).removesuffix("/metrics")
-
-
-def _get(address: str) -> httpx.Response | None:
-    try:
-        return httpx.get(address, timeout=QUICK_S, trust_env=False)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return None
 
 
 def _models(answer: httpx.Response) -> list[dict[str, Any]]:

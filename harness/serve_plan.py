@@ -162,6 +162,7 @@ def make_plan(wanted: Wanted, gpus: Sequence[Gpu]) -> Plan:
         Flag(("--scheduling-policy", "priority"), "turns of programs near their end go first; others keep the order in which they came"),
         Flag(("--enable-prompt-tokens-details",), "each reply says how much of its prompt was in the cache"),
         Flag(("--enable-force-include-usage",), "streams say what they cost, too"),
+        Flag(("--enable-per-request-metrics",), "each reply says how long it waited in the queue, and for its first token"),
         Flag(
             ("--watermark", "0.05"), "a twentieth of the cache is kept for replies that grow, so that none is put back and computed again"
         ),

@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from backstory.agent.vitals import healthy
 from backstory.agent.written import from_json, save, to_json
 from backstory.errors import UserError
-from backstory.harness.selftest import Served, healthy
+from backstory.harness.selftest import Served
 from backstory.tools.service import Service
 
 

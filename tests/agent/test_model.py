@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -17,7 +18,9 @@ from backstory.agent.messages import Message, ToolCall, Usage
 from backstory.agent.script import Answer, Script, call
 from backstory.agent.scripted import Settings
 from backstory.agent.secret import Secret
-from backstory.errors import ModelError
+from backstory.agent.stall import Stall
+from backstory.agent.vitals import Vitals
+from backstory.errors import ModelError, UnreachableError
 from serving import START, TOOLS, ask, conversation, remote
 
 KEY = "sk-canary-7f3a9"
@@ -36,6 +39,7 @@ def test_a_reply_says_what_was_said_and_what_it_cost():
     for reply, exchange in zip((first, second), exchanges, strict=True):
         assert (reply.usage.input_tokens, reply.usage.output_tokens) == (exchange.prompt_tokens, exchange.output_tokens)
         assert reply.usage.cached_tokens == exchange.cached_tokens
+    assert (first.usage.queued_s, first.usage.first_s) == (0.0, 0.0)  # they are told beside the usage
     assert first.usage.cached_tokens == 0
     assert first.usage.input_tokens <= second.usage.cached_tokens + 16  # all whole blocks of the first prompt, and its reply
     assert (first.usage.reusable_tokens, second.usage.reusable_tokens > 0) == (0, True)
@@ -84,11 +88,86 @@ def test_what_passes_is_asked_again(fault):
 
 
 def test_it_gives_up_after_a_bounded_number_of_tries():
-    """A server that never recovers is asked seven times, then named with what it said."""
-    with conversation(SCRIPT, Settings(at=dict.fromkeys(range(1, 20), "503"))) as (model, exchanges), pytest.raises(ModelError) as caught:
+    """A gateway that never gets its server back is asked seven times, then named with what it said."""
+    with conversation(SCRIPT, Settings(at=dict.fromkeys(range(1, 20), "502"))) as (model, exchanges), pytest.raises(ModelError) as caught:
         ask(model)
     assert len(exchanges) == 7
-    assert "keeps failing with status 503 (The server is currently busy; please retry.)" in str(caught.value)
+    assert "keeps failing with status 502 (Bad gateway)" in str(caught.value)
+
+
+def test_a_full_queue_is_asked_for_as_long_as_there_is_time():
+    """Nothing is wrong with a server whose queue is as long as its owner lets it be; it is asked more often than one that fails."""
+    with conversation(SCRIPT, Settings(at=dict.fromkeys(range(1, 12), "503_queue"))) as (model, exchanges):
+        assert ask(model).retries == 11
+    assert len(exchanges) == 12
+
+
+@pytest.mark.parametrize("fault", ["500", "503"])
+def test_an_error_inside_a_server_is_asked_again_twice(fault):
+    """What the same prompt does three times it will do again."""
+    with (
+        conversation(SCRIPT, Settings(at=dict.fromkeys(range(1, 20), fault))) as (model, exchanges),
+        pytest.raises(UnreachableError) as caught,
+    ):
+        ask(model)
+    assert len(exchanges) == 3 and caught.value.failing
+
+
+def stuck_at(*ticks, looks):
+    """Return what watches a server that shows these vitals at one look after another, a minute apart."""
+    clock = iter(range(0, 10**6, 60))
+    shown = iter(ticks)
+
+    def look(_):
+        looks.append(next(shown, ticks[-1]))
+        return looks[-1]
+
+    return lambda base: Stall(base, clock=lambda: next(clock), look=look)
+
+
+STILL = Vitals(computed=100, generated=10, waiting=3)
+
+
+def test_a_server_that_stands_still_is_asked_once_more_then_named():
+    """Requests wait, none runs and nothing is computed, look after look: the call is taken back, made again, and given up when that changes nothing."""
+    looks = []
+    with conversation(lambda _: Answer(Message("assistant", "late"), seconds=60)) as (model, exchanges):
+        model._stall = stuck_at(STILL, looks=looks)
+        with pytest.raises(ModelError, match="stands still: requests wait and none is worked on"):
+            ask(model)
+    assert len(exchanges) == 2 and len(looks) >= 6
+
+
+def test_a_call_that_was_taken_back_from_a_server_that_stood_still_goes_through():
+    """What it stood still on may be this very request."""
+    answers = iter([Answer(Message("assistant", "late"), seconds=60), Answer(Message("assistant", "ok"), seconds=0.3)])
+    with conversation(lambda _: next(answers)) as (model, _):
+        model._stall = stuck_at(STILL, STILL, STILL, Vitals(computed=200, generated=10, running=1), looks=[])
+        reply = ask(model)
+    assert (reply.message.text, reply.retries) == ("ok", 1)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [None, None, None, None],
+        [STILL, replace(STILL, computed=101), replace(STILL, computed=102), replace(STILL, computed=103)],
+        [replace(STILL, waiting=0)] * 4,
+        [replace(STILL, running=1)] * 4,
+        [STILL, STILL, replace(STILL, generated=11), replace(STILL, generated=11)],
+    ],
+)
+def test_a_server_that_gets_on_does_not_stand_still(shown):
+    """Nor does one that says nothing, that has nothing to do, or that is at work on something."""
+    stall = stuck_at(*shown, looks=[])("http://127.0.0.1:1/v1")
+    assert not any(stall.stands_still() for _ in range(len(shown)))
+
+
+def test_a_server_is_looked_at_when_it_is_time():
+    """Between two looks no request is made."""
+    looks = []
+    stall = Stall("http://127.0.0.1:1/v1", look_s=30, clock=iter([0, 10, 20, 31, 40, 62]).__next__, look=lambda _: looks.append(1))
+    assert not any(stall.stands_still() for _ in range(5)) and len(looks) == 2
 
 
 @pytest.mark.parametrize("fault", ["429_seconds", "429_date"])

@@ -13,7 +13,7 @@ MAY_USE = {
     "tools/engine.py": {"requests", "socket"},
     "harness/cluster.py": {"socket"},
     "agent/model.py": {"litellm"},
-    "agent/capacity.py": {"httpx"},
+    "agent/vitals.py": {"httpx"},
     "agent/scripted.py": {"http.server", "socket"},
 }
 NETWORK = {
