@@ -98,6 +98,7 @@ def _judging(command: F) -> F:
 @click.option("--batch-seconds", type=click.FLOAT, metavar="N", help="Begin no further instance after so many seconds.")
 @click.option("--batch-tokens", type=click.INT, metavar="N", help="Begin no further instance after so many tokens.")
 @click.option("--with-check", is_flag=True, help="Give each run one failing test of its instance as the check; all of them judge it.")
+@click.option("--no-history", is_flag=True, help="Show runs the base alone, no commit before it: what the past is worth.")
 @click.option("--no-score", is_flag=True, help="Make predictions only.")
 @options.as_json
 @options.talk
@@ -111,6 +112,7 @@ def run(
     no_model: bool,
     no_score: bool,
     with_check: bool,
+    no_history: bool,
     batch_seconds: float | None,
     batch_tokens: int | None,
     as_json: bool,
@@ -138,6 +140,8 @@ def run(
         settings = _replayed(settings)
     instances = _instances(face, given)
     name = {"gold": "gold", "empty": "empty"}.get(arm) or (f"backstory+{settings.name}" if settings else "backstory")
+    if arm == "agent" and no_history:
+        name += "-without-history"
     batch = Batch(
         name=name,
         arm=arm,
@@ -150,6 +154,7 @@ def run(
         strict=given["strict"],
         with_check=with_check,
         languages=config.project.languages,
+        history=not no_history,
     )
 
     choice, environ = config.model, dict(face.environ)  # values, since another machine may open it

@@ -6,6 +6,7 @@
     out/instances/ID/runs/RUN/        the trace of its run, which resumes after a kill and replays without a model
     out/instances/ID/heard.jsonl      what the model was told
     out/instances/ID/log.txt          what the tests printed
+    out/instances/ID/base.git         of a batch without history: the base alone, as the runs saw it
 
 Runs are threads of one process: what takes long in them are other programs. How many there are is decided in one place, `Admit`, which is a fixed
 number today.
@@ -39,6 +40,7 @@ from backstory.agent.trace import read_events
 from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.mirror import Mirror
+from backstory.graph.source import open_source, resolve
 from backstory.graph.types import Oid, Report, silent
 from backstory.harness.audit import Audit, Finding, Heard, audit_store, audit_texts
 from backstory.harness.grading import Grade
@@ -120,7 +122,8 @@ class Batch:
     """What a batch is asked, which must be the same when it goes on; more instances may be asked for.
 
     judge: whether patches are judged. validate: whether environments are validated first. with_check: whether a run is given
-    the first failing test of its instance as the check; the others judge it. languages: whose files runs look at.
+    the first failing test of its instance as the check; the others judge it. languages: whose files runs look at. history: whether runs see the
+    commits before the base.
     """
 
     name: str
@@ -134,6 +137,7 @@ class Batch:
     strict: bool = False
     with_check: bool = False
     languages: tuple[str, ...] = ()
+    history: bool = True
 
 
 @dataclass(frozen=True)
@@ -411,12 +415,13 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     check = first_check(ready.mirror, instance, ready.recipe.test, by_name=by_name) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
     place = ready.prepared
+    repo, base = (ready.source.path, ready.base) if batch.history else _without_history(ready, home / "base.git")
     request = FixRequest(
         issue_id=instance.id,
         title=title.strip(),
         issue_text=body.strip(),
-        repo=ready.source.path,
-        base=instance.base,
+        repo=repo,
+        base=base,
         check=check.command if check is not None else None,
         attempts=batch.attempts,
         budget=batch.budget,
@@ -434,6 +439,12 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         containers=place.containers if isinstance(place, Boxed) else CONTAINERS,
     )
     return fix(request, report=silent, open_model=open_model, carried=check.files if check is not None else None)
+
+
+def _without_history(ready: Ready, folder: Path) -> tuple[Path, Oid]:
+    """Return a repository with one commit, whose tree is the base's, and that commit: what a run is given that shall know nothing of the past."""
+    build_cover(ready.mirror, ready.base, folder)
+    return folder, resolve(open_source(folder), "HEAD")
 
 
 def _texts(bench: Bench, instance: Instance, run: str) -> list[Heard]:

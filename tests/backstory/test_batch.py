@@ -9,7 +9,7 @@ import pytest
 
 from backstory.agent.script import Answer
 from command import CommandLine
-from shop import CODE, FIXED, FOUND, SITE, SOLVED, TESTS, Shop
+from shop import CODE, FIXED, FOUND, NEW_TEST, SITE, SOLVED, TESTS, Shop
 from talking import model_that, roles
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
@@ -262,3 +262,28 @@ def test_a_run_may_be_given_one_failing_test(run, shop, tmp_path):
         row = rows(asked(run, shop, model, tmp_path, "--with-check"))["octo__shop-12"]
     assert (row["status"], row["spent"]["ended"]) == ("resolved", "verified")
     assert "test_price_of_nothing" in row["spent"]["verified_by"]
+
+
+def test_a_run_without_history_is_given_the_base_alone(run, tmp_path):
+    """What a commit broke, and taking it back mends, is mended from the past, and by nothing where the past is cut off."""
+    shop = Shop(tmp_path)
+    high = "\n\ndef test_a_high_price():\n    assert price({'cost': 9}) == 9\n"
+    base = shop.repo.commit("Ask for the price", {"shop.py": FIXED.replace("'cost', 0", "'price', 0")})
+    fix = shop.repo.commit("Ask for the cost again", {"shop.py": FIXED, "test_shop.py": TESTS + NEW_TEST + high})
+    shop.write(
+        shop.row(
+            base_commit=base,
+            patch=shop.repo.git("diff", base, fix, "--", "shop.py") + "\n",
+            test_patch=shop.repo.git("diff", base, fix, "--", "test_shop.py") + "\n",
+            FAIL_TO_PASS=["test_shop.py::test_a_high_price", "test_shop.py::test_price"],
+            PASS_TO_PASS=["test_shop.py::test_price_of_nothing"],
+        )
+    )
+    command = ("bench", "run", *shop.where, "--no-model", "--with-check", "--json", "--out")
+    whole = rows(run(*command, tmp_path / "whole"))["octo__shop-12"]
+    cut = rows(run(*command, tmp_path / "cut", "--no-history"))["octo__shop-12"]
+    assert (whole["status"], whole["spent"]["ended"]) == ("resolved", "verified")
+    assert (cut["status"], cut["spent"]["ended"]) == ("empty", "no_patch")
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["name"] == "backstory-without-history"
+    other = run(*command, tmp_path / "whole", "--no-history")
+    assert other.exit_code == 2 and "holds a batch with another" in other.error
