@@ -297,7 +297,7 @@ def mine(
     from backstory.harness.mine import Mine, Mined, row_of, told
     from backstory.harness.mine import mine as dig
     from backstory.harness.native import Native
-    from backstory.harness.recipes import plain_recipe, read_recipes
+    from backstory.harness.recipes import ANY, plain_recipe, read_recipes
     from backstory.tools.dependencies import find_dependencies
     from backstory.tools.sandbox import open_sandbox
 
@@ -310,7 +310,9 @@ def mine(
         at = resolve(source, until)
         mirror = open_mirror(source, at, cache_dir=cache, report=screen.report)
         needs = find_dependencies(set(mirror.files(at)), lambda file: mirror.blob_at(at, file))
-        known = [*read_recipes(recipes), plain_recipe(called, version, needs)]
+        known = read_recipes(recipes)
+        if not any(recipe.repository == called and ANY in recipe.versions for recipe in known):
+            known = [plain_recipe(called, version, needs)]
         native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
 
         def on_mined(mined: Mined) -> None:

@@ -66,6 +66,7 @@ _PASSED_OVER: Mapping[Form, frozenset[str]] = {
             "license",
         }
         | {"license_name", "meta", "pr_description", "requirements", "fail_to_fail", "pass_to_fail", "llm_score", "llm_metadata"}
+        | _OF_MINING
     ),
 }
 

@@ -11,7 +11,7 @@ names the fix itself (commit ids, its number, addresses).
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal, get_args
@@ -27,6 +27,7 @@ from backstory.graph.types import Oid, RepoPath, Report, silent
 from backstory.harness.instances import Instance, added_text
 from backstory.harness.judging import Grader, Trial
 from backstory.harness.native import Native, NotHere
+from backstory.harness.recipes import Recipe, setup_of
 from backstory.harness.trees import judged_trees
 from backstory.tools.trees import differing, objects
 
@@ -97,11 +98,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Mined:
-    """An instance with where it comes from."""
+    """An instance with where it comes from, and by what recipe its tests ran."""
 
     instance: Instance
     commit: Oid
     statement: Statement
+    recipe: Recipe
 
 
 @dataclass
@@ -155,9 +157,9 @@ def mine(where: Mine, *, on_mined: Callable[[Mined], None] = lambda mined: None)
             continue
         seen.add(same)
         tally.candidates += 1
-        instance = _validated(where, candidate, statement, tally)
-        if instance is not None:
-            found.append(Mined(instance, candidate.commit, statement))
+        validated = _validated(where, candidate, statement, tally)
+        if validated is not None:
+            found.append(Mined(validated[0], candidate.commit, statement, validated[1]))
             on_mined(found[-1])
     return found, tally
 
@@ -183,8 +185,8 @@ def statement_of(where: Mine, candidate: Candidate) -> Statement:
 
 
 def row_of(mined: Mined) -> dict[str, object]:
-    """Return an instance as a row of the classic form, with where it comes from."""
-    instance = mined.instance
+    """Return an instance as a row with the classic fields, how it is installed and tested, and where it comes from."""
+    instance, setup = mined.instance, setup_of(mined.recipe)
     return {
         "instance_id": instance.id,
         "repo": instance.repository,
@@ -196,6 +198,12 @@ def row_of(mined: Mined) -> dict[str, object]:
         "PASS_TO_PASS": list(instance.pass_to_pass),
         "version": instance.version,
         "created_at": instance.created_at,
+        "install_config": {
+            "python": setup.python,
+            "install": list(setup.commands),
+            "test_cmd": setup.test_command,
+            "log_parser": setup.parser,
+        },
         "fix_commit": mined.commit,
         "statement_from": mined.statement.source,
         "statement_overlap": mined.statement.overlap,
@@ -262,8 +270,8 @@ def _base_has(mirror: Mirror, base: Oid, name: str) -> bool:
     return bool(mirror.git.run("grep", "-l", "-I", "-F", "-w", "-e", name, base, "--", allowed=(0, 1)))
 
 
-def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: Tally) -> Instance | None:
-    """Return the instance, its lists made of what the tests do here; None when it is none."""
+def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: Tally) -> tuple[Instance, Recipe] | None:
+    """Return the instance, its lists made of what the tests do here, and the recipe they ran by; None when it is none."""
     instance = Instance(
         id=f"{where.repository.replace('/', '__')}-{candidate.number or candidate.commit[:12]}",
         repository=where.repository,
@@ -302,7 +310,7 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
     if not fixed:
         tally.reject("flaky", candidate.commit)
         return None
-    return Instance(**{**vars(instance), "fail_to_pass": fixed, "pass_to_pass": kept})
+    return replace(instance, fail_to_pass=fixed, pass_to_pass=kept), ready.recipe
 
 
 def _lists(runs: Sequence[tuple[Trial, Trial]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

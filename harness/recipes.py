@@ -17,7 +17,6 @@
 Those that come with Backstory lie in `harness/recipes`; a user's own are read after them and win.
 """
 
-import hashlib
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from backstory.errors import UserError
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, Setup
 from backstory.harness.logs import reader_named
 from backstory.tools.dependencies import Dependencies
 
@@ -90,12 +89,16 @@ def recipe_for(instance: Instance, recipes: Iterable[Recipe]) -> Recipe | str:
     return f"no recipe for {instance.repository} names version {instance.version!r}; write one and name its folder with --recipes"
 
 
+def setup_of(recipe: Recipe) -> Setup:
+    """Return what a row says of a recipe, so that it needs none elsewhere; its variables, runner and limits it cannot say."""
+    return Setup(python=recipe.python, commands=recipe.commands, test_command=recipe.test, parser=recipe.log)
+
+
 def _of_row(instance: Instance) -> Recipe:
     """Return the recipe that a row of a data set holds; rows that say the same share an environment."""
     setup = instance.setup
-    said = hashlib.sha256("\0".join([setup.python, *setup.commands]).encode()).hexdigest()[:12]
     return Recipe(
-        instance.repository, (instance.version or said,), setup.python, setup.commands, setup.test_command, setup.parser or "pytest"
+        instance.repository, (instance.version or ANY,), setup.python, setup.commands, setup.test_command, setup.parser or "pytest"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from command import CommandLine
 from repos import Repo
-from shop import CODE, FIXED, RECIPE, SITE, TESTS
+from shop import CODE, FIXED, RECIPE, SITE, TESTS, VERSION
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -57,6 +57,7 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
     assert (first["instance_id"], first["FAIL_TO_PASS"]) == ("octo__shop-7", ["test_shop.py::test_price_of_nothing"])
     assert first["PASS_TO_PASS"] == ["test_shop.py::test_price", "test_shop.py::test_weight[1]", "test_shop.py::test_weight[2 kg]"]
     assert "test_shop" not in first["patch"] and "shop.py" not in first["test_patch"].replace("test_shop.py", "")
+    assert (first["install_config"]["python"], first["install_config"]["log_parser"]) == (VERSION, "pytest")
     assert second["problem_statement"] == "weight() raises KeyError\n\nNothing should weigh 0."
     assert (second["statement_from"], second["created_at"] > first["created_at"]) == ("issue", True)
     assert {reason: len(oids) for reason, oids in told["rejected"].items()} == {
@@ -66,7 +67,7 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
         "nothing fails before and passes after": 1,
     }
     gold = run(
-        *("bench", "run", "--data", tmp_path / "mined.jsonl", "--repos", root / "{name}", "--recipes", root / "recipes"),
+        *("bench", "run", "--data", tmp_path / "mined.jsonl", "--repos", root / "{name}"),
         *("--gold", "--out", tmp_path / "gold", "--json"),
-    )
+    )  # the rows say how they are installed and tested
     assert [row["status"] for row in json.loads(gold.out)["rows"]] == ["resolved", "resolved"], gold.err
