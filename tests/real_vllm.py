@@ -1,0 +1,86 @@
+"""A real vLLM on the CPU, begun by the command line in a home of its own, for the tests that `make test-serving` runs."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+
+from command import CommandLine, Ended
+
+BUILD = Path(__file__).parent.parent / "build" / "serving"
+START_S = 240  # less than a command may take here, so that one that is late ends its server itself
+
+_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{.*\})? ([-+.\deE]+)$", re.MULTILINE)
+
+
+class RealServer:
+    """One model served at one port, perhaps several times. cli: the command line whose commands find it; flags: for vLLM."""
+
+    def __init__(self, home: Path, model: str, *options: str, flags: tuple[str, ...]) -> None:
+        self.cli = CommandLine(home)
+        self.model, self._options, self._flags = model, options, flags
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.api_base = f"http://127.0.0.1:{self.port}/v1"
+        self.started: Ended | None = None
+
+    def start(self) -> None:
+        """Serve the model in the background, unless it is served."""
+        if self.cli("serve", "status").exit_code == 0:
+            return
+        for made in (BUILD / "venv" / "bin" / "python", BUILD / self.model / "config.json"):
+            assert made.exists(), f"{made} is missing; `make test-serving` makes it"
+        self.cli("serve", "stop")  # one that was killed is known still
+        where = ("--cpu", "--python", BUILD / "venv" / "bin" / "python", "--port", str(self.port), "--background", "--wait", str(START_S))
+        self.started = self.cli("serve", BUILD / self.model, *where, *self._options, "--", *self._flags)
+        assert self.started.exit_code == 0, self.started.out + self.started.err + self.cli("serve", "logs").out
+
+    def stop(self) -> Ended:
+        """End it."""
+        return self.cli("serve", "stop")
+
+    def kill(self) -> None:
+        """End it and its children at once, as the kernel does when memory runs out."""
+        os.killpg(self.pid, signal.SIGKILL)
+        while self.processes():
+            time.sleep(0.05)
+
+    @property
+    def pid(self) -> int:
+        """Return its process, which leads the group of all its children."""
+        return int(json.loads((self.cli.home / "state" / "server.json").read_text())["service"]["pid"])
+
+    def processes(self) -> list[int]:
+        """Return the processes of its group that run."""
+        return running_of_group(self.pid)
+
+    def counted(self, name: str) -> int:
+        """Return one of its counters or gauges, all its samples summed."""
+        metrics = httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
+        return int(sum(float(value) for sample, value in _SAMPLE.findall(metrics) if sample == name))
+
+    def wait_for(self, name: str, least: int) -> None:
+        """Wait until a gauge has come to something. Raises AssertionError after a minute."""
+        until = time.monotonic() + 60
+        while self.counted(name) < least:
+            assert time.monotonic() < until, f"{name} did not come to {least}"
+            time.sleep(0.02)
+
+
+def running_of_group(group: int) -> list[int]:
+    """Return the processes of a group that run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(of) == group and state not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
