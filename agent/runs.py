@@ -18,11 +18,12 @@ from typing import cast
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.judge import Judge, Stage
 from backstory.agent.loop import Asked
-from backstory.agent.messages import Model, Reply, Sampling
+from backstory.agent.messages import Model, Reply, Sampling, Usage
 from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
 from backstory.agent.trace import Divergence, Event, RecordedTrace, ReplayedTrace, Trace, is_held, read_events
 from backstory.agent.types import Issue, Solution
+from backstory.agent.vitals import Vitals, vitals_of
 from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
@@ -105,7 +106,11 @@ class FixRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. phases: seconds by phase; notes: what a user should know (uncommitted files left out, a history that is cut, ...)."""
+    """How a run ended.
+
+    phases: seconds by phase; notes: what a user should know (uncommitted files left out, a history that is cut, ...). served: what the model's servers did
+    meanwhile, for this run and whoever else asked them, None where they do not tell.
+    """
 
     run_id: str
     exit_code: int
@@ -118,11 +123,12 @@ class Outcome:
     notes: tuple[str, ...]
     sandbox: str
     environment: str
+    served: Vitals | None = None
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of `backstory runs`. state: "running", "interrupted" or the solution's status."""
+    """One line of `backstory runs`. state: "running", "interrupted" or the solution's status. usage: what its model's replies cost, None without any."""
 
     id: str
     when: str
@@ -131,6 +137,7 @@ class RunSummary:
     state: str
     exit_code: int | None
     blamed: str | None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)
@@ -383,7 +390,10 @@ def _go(
             asked,
             request.repair,
         )
+        bases = request.model.bases if request.model is not None and remember else ()
+        before = vitals_of(bases)
         solution = solve(case)
+        after = vitals_of(bases) if before is not None else None
         outcome = Outcome(
             run_id=run_id,
             exit_code=exit_code(solution),
@@ -396,6 +406,7 @@ def _go(
             notes=(*start.notes, *circumstances(source), *environment.notes),
             sandbox=sandbox.name,
             environment=environment.label,
+            served=after.since(before) if before is not None and after is not None else None,
         )
     if isinstance(trace, RecordedTrace):
         if solution.patch is not None:
@@ -525,4 +536,6 @@ def _summary(state_dir: Path, run_id: str) -> RunSummary:
         )
     blamed = done.solution.blamed.commit if done.solution.blamed else None
     state = done.solution.status if done.solution.limit is None or done.solution.status == "verified" else "limit"
-    return RunSummary(run_id, events[0].at, done.repo, done.title, state, done.exit_code, blamed)
+    agents = done.solution.agents
+    usage = agents.usage if agents is not None and agents.replies else None
+    return RunSummary(run_id, events[0].at, done.repo, done.title, state, done.exit_code, blamed, usage)

@@ -31,7 +31,7 @@ from backstory.agent.faults import FAULTS, Occasion, Outcome, Refused, Said, che
 from backstory.agent.messages import Message, Sampling
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
 from backstory.agent.script import Answer, Answers, Request, Script, Way
-from backstory.agent.vitals import GAUGE
+from backstory.agent.vitals import BEGAN, GAUGE
 from backstory.agent.wire import prompt_digest, read_messages, read_tools, write_messages, write_reply, write_stop, write_tools
 from backstory.errors import UserError
 
@@ -154,6 +154,7 @@ class _Desk:
         self._by_chance = 0
         self._faulted: set[str] = set()
         self._counts = dict.fromkeys(_COUNTERS, 0)
+        self._began = time.time()
 
     def number(self) -> int:
         with self._lock:
@@ -230,7 +231,7 @@ class _Desk:
         name, pool = f'{{model_name="{self.settings.models[0]}"}}', self.settings.pool_tokens
         engines = "".join(f'{GAUGE}{{engine="{rank}",kv_cache_size_tokens="{pool}"}} 1\n' for rank in range(self.settings.engines))
         told = "" if pool is None else f"# TYPE {GAUGE} gauge\n{engines}"
-        return told + "".join(
+        return f"{BEGAN} {self._began}\n{told}" + "".join(
             f"# HELP {key} {_COUNTERS[key]}\n# TYPE {key} counter\n{key}{name} {value}\n" for key, value in counts.items()
         )
 

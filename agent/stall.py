@@ -8,17 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from backstory.agent.vitals import Vitals, metrics_of, vitals
+from backstory.agent.vitals import Vitals, vitals_of
 
 # Between two looks; a server that starts on what waits does so at once.
 LOOK_S: Final = 30.0
 # Looks in a row that show the same before it counts.
 LOOKS: Final = 3
-
-
-def _vitals_of(base: str) -> Vitals | None:
-    metrics = metrics_of(base)
-    return None if metrics is None else vitals(metrics)
 
 
 class Stall:
@@ -30,7 +25,7 @@ class Stall:
         *,
         look_s: float = LOOK_S,
         clock: Callable[[], float] = time.monotonic,
-        look: Callable[[str], Vitals | None] = _vitals_of,
+        look: Callable[[str], Vitals | None] = lambda base: vitals_of((base,)),
     ) -> None:
         self._base, self._look_s, self._clock, self._look = base, look_s, clock, look
         self._next = clock() + look_s

@@ -7,8 +7,8 @@ server that says none of this is asked without a gate, and without a look at wha
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
 GAUGE: Final = "vllm:cache_config_info"
+BEGAN: Final = "process_start_time_seconds"
 ANSWER_S: Final = 3.0
 
 _SAMPLE = re.compile(r"^(?P<name>\w[\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)", re.MULTILINE)
@@ -29,6 +30,7 @@ class Vitals:
 
     computed, found: tokens of prompts that it computed, and that its cache had; generated: tokens; preempted: requests put back, whose prompts are computed
     again; queued_s, first_s: seconds that requests waited in its queue, and until their first tokens, of so many requests; running, waiting: requests now.
+    began: when its process did, in seconds since the epoch.
     """
 
     computed: int = 0
@@ -41,21 +43,17 @@ class Vitals:
     firsts: int = 0
     running: int = 0
     waiting: int = 0
+    began: float = 0.0
 
     def since(self, before: "Vitals") -> "Vitals":
-        """Return what was done since; `running` and `waiting` are those of now."""
-        return Vitals(
-            self.computed - before.computed,
-            self.found - before.found,
-            self.generated - before.generated,
-            self.preempted - before.preempted,
-            round(self.queued_s - before.queued_s, 3),
-            self.queued - before.queued,
-            round(self.first_s - before.first_s, 3),
-            self.firsts - before.firsts,
-            self.running,
-            self.waiting,
-        )
+        """Return what was done since, of a server that was started again what it did from then on; `running` and `waiting` are how many more there are."""
+        if self.began != before.began:
+            return self
+        return Vitals(**{one.name: round(getattr(self, one.name) - getattr(before, one.name), 3) for one in fields(self)})
+
+    def __add__(self, other: "Vitals") -> "Vitals":
+        """Return what two servers did together."""
+        return Vitals(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
 
 
 def get(address: str, *, timeout_s: float = ANSWER_S) -> "httpx.Response | None":
@@ -111,8 +109,11 @@ def vitals(metrics: str) -> Vitals | None:
     >>> vitals("process_cpu_seconds_total 1")
     """
     sums: dict[str, float] = defaultdict(float)
+    began = 0.0
     for name, labels, value in samples(metrics):
-        if name.startswith("vllm:"):
+        if name == BEGAN:
+            began = value
+        elif name.startswith("vllm:"):
             source = labels.get("source")
             sums[f"{name} {source}" if source else name] += value
     if not sums:
@@ -132,7 +133,15 @@ def vitals(metrics: str) -> Vitals | None:
         count["time_to_first_token_seconds_count"],
         count["num_requests_running"],
         count["num_requests_waiting"],
+        began,
     )
+
+
+def vitals_of(bases: Sequence[str]) -> Vitals | None:
+    """Return what the servers at some addresses did together, None where one of them does not tell."""
+    told = [vitals(metrics_of(base) or "") for base in bases]
+    known = [one for one in told if one is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(told) else None
 
 
 _COUNTERS: Final = (

@@ -167,6 +167,7 @@ def _ask(
     from backstory.agent.types import Issue
     from backstory.endpoint import open_model
     from backstory.errors import ModelError
+    from backstory.harness.show import tokens_json
 
     limits = subject.config.limits
     budget = Budget(limits.budget_seconds, limits.budget_steps, limits.budget_tokens)
@@ -190,7 +191,7 @@ def _ask(
         "note": ended.note,
         "diagnosis": findings.diagnosis,
         "replies": ended.replies,
-        "tokens": {"input": usage.input_tokens, "cached": usage.cached_tokens, "output": usage.output_tokens},
+        "tokens": tokens_json(usage),
     }
 
 

@@ -196,6 +196,7 @@ def _read(
     from backstory.agent.reading import read_inducers
     from backstory.endpoint import open_model
     from backstory.errors import ModelError
+    from backstory.harness.show import tokens_json
 
     limits = subject.config.limits
     budget = Budget(limits.budget_seconds, limits.budget_steps, limits.budget_tokens)
@@ -212,7 +213,7 @@ def _read(
         "note": reading.ended.note,
         "reason": reading.reason,
         "replies": reading.ended.replies,
-        "tokens": {"input": usage.input_tokens, "cached": usage.cached_tokens, "output": usage.output_tokens},
+        "tokens": tokens_json(usage),
     }
 
 

@@ -8,13 +8,17 @@ made of the same value.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from html import escape
 from math import comb
 from typing import Literal, get_args
 
+from backstory.agent.budget import total
+from backstory.agent.messages import Usage
 from backstory.agent.written import to_json
 from backstory.harness.intervals import Interval, paired, share_of
 from backstory.harness.run import Row
+from backstory.harness.show import share
 from backstory.harness.untrusted import code_span
 
 Failure = Literal[
@@ -49,7 +53,9 @@ class Share:
 class Told:
     """A batch in figures. official: resolved by the official reading of the logs; differ: ids where the two readings differ.
 
-    harm: instances where a patch broke tests that held; flaky: tests that two runs on one tree disagree on, by instance. tokens, cached: of all runs; seconds, steps, replies: of runs of Backstory, in all.
+    harm: instances where a patch broke tests that held; flaky: tests that two runs on one tree disagree on, by instance. tokens, input, cached: of all runs;
+    reusable: of their prompts, what a server that forgets nothing would have had; preempted: requests that servers put back while runs went on, counted by
+    each run for all it shared the server with; seconds, steps, replies: of runs of Backstory, in all; queued_s, first_s: of those, in the server's queue and until first tokens, None where it does not say.
     overlap: mean share of the true patch's files that were changed, over patches. bloat: median of lines changed over those of the true patch.
     """
 
@@ -66,7 +72,12 @@ class Told:
     warnings: Mapping[str, tuple[str, ...]]
     verified_wrong: tuple[str, ...]
     tokens: int
+    input: int
     cached: int
+    reusable: int
+    preempted: int
+    queued_s: float | None
+    first_s: float | None
     seconds: float
     steps: int
     replies: int
@@ -122,6 +133,7 @@ def tell(name: str, rows: Sequence[Row]) -> Told:
     judged = [row for row in rows if failures[row.id] not in UNJUDGED]
     patched = [row for row in judged if row.changed.files]
     spent = [row.spent for row in rows if row.spent is not None]
+    usage = reduce(total, (one.usage for one in spent), Usage(cached_tokens=None))
     return Told(
         name=name,
         all=_share(judged),
@@ -140,8 +152,13 @@ def tell(name: str, rows: Sequence[Row]) -> Told:
         excused={row.id: len(row.excused) for row in rows if row.excused},
         warnings={row.id: tuple(found.what for found in row.audit.warnings) for row in rows if row.audit and row.audit.warnings},
         verified_wrong=tuple(row.id for row in judged if row.spent and row.spent.ended == "verified" and row.status != "resolved"),
-        tokens=sum(one.usage.input_tokens + one.usage.output_tokens for one in spent),
-        cached=sum(one.usage.cached_tokens or 0 for one in spent),
+        tokens=usage.input_tokens + usage.output_tokens,
+        input=usage.input_tokens,
+        cached=usage.cached_tokens or 0,
+        reusable=usage.reusable_tokens or 0,
+        preempted=sum(one.preempted for one in spent),
+        queued_s=usage.queued_s,
+        first_s=usage.first_s,
         seconds=round(sum(one.seconds for one in spent), 1),
         steps=sum(one.steps for one in spent),
         replies=sum(one.replies for one in spent),
@@ -244,6 +261,14 @@ def _paragraphs(told: Told, flips: Flips | None) -> list[list[str]]:
     if told.steps:
         cost.append(
             f"runs took {told.seconds:.0f} s, {told.steps} steps, {told.replies} replies, {told.tokens:,} tokens ({told.cached:,} of them cached)"
+        )
+    if told.cached:
+        bound = f", where a server that forgets nothing would have had {share(told.reusable, told.input)}" if told.reusable else ""
+        back = f"; at most {told.preempted} requests were put back and computed again" if told.preempted else ""
+        cost.append(f"{share(told.cached, told.input)} of the prompts' tokens were in the server's cache{bound}{back}")
+    if told.queued_s is not None and told.first_s is not None and told.replies:
+        cost.append(
+            f"a reply waited {told.queued_s / told.replies:.2f} s in the server's queue and {told.first_s / told.replies:.2f} s for its first token, on average"
         )
     compared = []
     if flips is not None:

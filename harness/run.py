@@ -68,7 +68,11 @@ Admit = Callable[[Instance], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Spent:
-    """What a run of Backstory took. run: its id; ended: how it calls its own result; stopped: the budget that ended it, or why its model was lost."""
+    """What a run of Backstory took.
+
+    run: its id; ended: how it calls its own result; stopped: the budget that ended it, or why its model was lost; preempted: requests that the model's
+    server put back meanwhile, for this run and for others.
+    """
 
     run: str
     exit_code: int
@@ -79,6 +83,7 @@ class Spent:
     replies: int
     steps: int
     seconds: float
+    preempted: int = 0
 
 
 @dataclass(frozen=True)
@@ -471,6 +476,7 @@ def _spent(bench: Bench, instance: Instance, outcome: Outcome) -> Spent:
         agents.replies if agents else 0,
         sum(event.kind in ("check", "reply") for event in events),
         round(seconds_at_work(events), 3),
+        outcome.served.preempted if outcome.served else 0,
     )
 
 

@@ -13,8 +13,10 @@ from backstory.agent.acted import Acted
 from backstory.agent.messages import Reply, Usage
 from backstory.agent.trace import Event, Json
 from backstory.agent.types import Agents, Blamed, Solution, Suspect
-from backstory.agent.written import from_json
+from backstory.agent.vitals import Vitals
+from backstory.agent.written import from_json, to_json
 from backstory.graph.types import Evidence, Location
+from backstory.harness.reuse import Reuse, reuse_of
 from backstory.harness.untrusted import code_span, fenced
 from backstory.prompts import render
 from backstory.tools.visible import one_line
@@ -73,7 +75,7 @@ def outcome_lines(outcome: "Outcome") -> list[Line]:
     lines += _section("tried", (f"{tried.outcome}: {tried.title}{_dash(tried.note)}" for tried in solution.tried))
     if solution.tested:
         lines += [Line(), Line(f"history: the check ran on {len(solution.tested)} commits ({_counts(solution)})")]
-    lines += _agents_lines(solution.agents)
+    lines += _agents_lines(solution.agents, outcome.served)
     lines += _section("notes", outcome.notes)
     times = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome.phases.items())
     lines += [Line(), Line(f"seconds: {times} (sandbox {outcome.sandbox}, environment {outcome.environment})", "dim")]
@@ -116,6 +118,7 @@ def outcome_json(outcome: "Outcome") -> dict[str, Json]:
         ],
         "limit": solution.limit,
         "agents": _agents_json(solution.agents),
+        "served": None if outcome.served is None else to_json(outcome.served),
         "reason": solution.reason or None,
         "seconds": dict(outcome.phases),
         "notes": list(outcome.notes),
@@ -147,6 +150,9 @@ def story_lines(run_id: str, events: Sequence[Event], outcome: "Outcome | None")
     """Return what happened in a run, event by event, and what it came to."""
     lines = [Line(f"run {run_id}", "bold")]
     lines += [Line(f"{event.at[11:19]}  {_told(event)}") for event in events if event.kind != "finished"]
+    reuse = reuse_of(events)
+    if reuse is not None:
+        lines.append(Line(reuse_words(reuse), "" if reuse.drifted <= reuse.whole else "notice"))
     if outcome is None:
         return [*lines, Line(), Line(f"not finished; go on with: backstory resume {run_id}", "notice")]
     return [*lines, Line(), *outcome_lines(outcome)]
@@ -154,18 +160,24 @@ def story_lines(run_id: str, events: Sequence[Event], outcome: "Outcome | None")
 
 def story_json(run_id: str, events: Sequence[Event], outcome: "Outcome | None") -> dict[str, Json]:
     """Return everything recorded of a run as one object."""
+    reuse = reuse_of(events)
     return {
         "schema": SCHEMA_VERSION,
         "run": run_id,
         "outcome": None if outcome is None else outcome_json(outcome),
+        "reuse": None if reuse is None else to_json(reuse),
         "events": [{"seq": event.seq, "at": event.at, "lane": event.lane, "kind": event.kind, "body": event.body} for event in events],
     }
 
 
 def summary_line(run: "RunSummary") -> str:
-    """Return one run as one line: id, state, blamed commit, title and repository."""
+    """Return one run as one line: id, state, blamed commit, title and repository, and what a model's replies cost."""
     blamed = short(run.blamed) if run.blamed else "-" * SHORT_OID
-    return f"{run.id}  {run.state:<11}  {blamed}  {one_line(run.title, limit=60)}  ({one_line(run.repo)})"
+    cost = ""
+    if run.usage is not None:
+        cached = "" if run.usage.cached_tokens is None else f", {share(run.usage.cached_tokens, run.usage.input_tokens)} cached"
+        cost = f"  {run.usage.input_tokens + run.usage.output_tokens:,} tokens{cached}"
+    return f"{run.id}  {run.state:<11}  {blamed}  {one_line(run.title, limit=60)}  ({one_line(run.repo)}){cost}"
 
 
 def summary_json(run: "RunSummary") -> dict[str, Json]:
@@ -178,6 +190,7 @@ def summary_json(run: "RunSummary") -> dict[str, Json]:
         "state": run.state,
         "exit_code": None if run.exit_code is None else int(run.exit_code),
         "blamed": run.blamed,
+        "tokens": None if run.usage is None else tokens_json(run.usage),
     }
 
 
@@ -249,11 +262,13 @@ def _headline(solution: Solution) -> str:
     return f"{words}, stopped by a limit: {solution.limit}" if solution.limit and solution.status != "verified" else words
 
 
-def _agents_lines(agents: Agents | None) -> list[Line]:
+def _agents_lines(agents: Agents | None, served: Vitals | None) -> list[Line]:
     if agents is None:
         return []
     rows = [f"{run.name}: {run.ended} after {run.replies} replies{_dash(one_line(run.note))}" for run in agents.runs]
     rows.append(usage_words(agents.usage, agents.replies))
+    if served is not None:
+        rows.append(served_words(served))
     if agents.reproduction is not None:
         rows.append(f"test that shows the fault, no part of the patch: {agents.reproduction.path} (in --json)")
     return _section(f"agents ({one_line(agents.model)})", rows)
@@ -267,7 +282,39 @@ def usage_words(usage: Usage, replies: int) -> str:
         cached = (
             f" ({usage.cached_tokens:,} of them cached{f', of {reusable:,} that could be' if reusable >= usage.cached_tokens > 0 else ''})"
         )
-    return f"{replies} replies: {usage.input_tokens:,} tokens in{cached}, {usage.output_tokens:,} out, {usage.seconds:.1f} s"
+    times = [] if usage.queued_s is None else [f"{usage.queued_s:.1f} s of them in the server's queue"]
+    times += [] if usage.first_s is None else [f"{usage.first_s:.1f} s until first tokens"]
+    waited = f" ({', '.join(times)})" if times and replies > 1 else ""
+    took = f"{usage.seconds:.1f} s{waited}"
+    return f"{replies} replies: {usage.input_tokens:,} tokens in{cached}, {usage.output_tokens:,} out, {took}"
+
+
+def served_words(served: Vitals) -> str:
+    """Return what a model's servers did while a run went on, for it and for others, in words."""
+    again = f", {served.preempted} requests put back and computed again" if served.preempted else ", no request put back"
+    return (
+        f"the server meanwhile: {served.found:,} tokens of prompts found in its cache and {served.computed:,} computed"
+        f" ({share(served.found, served.found + served.computed)}){again}"
+    )
+
+
+def reuse_words(reuse: Reuse) -> str:
+    """Return how the server's cache took turns up where the ones before had ended, in words."""
+    words = [f"{reuse.whole} found all of the turn before"]
+    if reuse.drifted:
+        words.append(f"{reuse.drifted} its prompt and not its reply, which the server renders in another way than it was generated")
+    if reuse.pushed_out:
+        words.append(f"{reuse.pushed_out} less, {reuse.lost_tokens:,} tokens of prompts pushed out")
+    return f"cache: of {reuse.whole + reuse.drifted + reuse.pushed_out} turns {'; '.join(words)}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share as a percentage.
+
+    >>> share(1, 3), share(0, 0)
+    ('33 %', '0 %')
+    """
+    return f"{part / whole if whole else 0.0:.0%}".replace("%", " %")
 
 
 def _agents_json(agents: Agents | None) -> Json:
@@ -277,13 +324,10 @@ def _agents_json(agents: Agents | None) -> Json:
         "model": agents.model,
         "runs": [{"name": run.name, "ended": run.ended, "note": run.note, "replies": run.replies} for run in agents.runs],
         "replies": agents.replies,
-        "tokens": {
-            "input": agents.usage.input_tokens,
-            "cached": agents.usage.cached_tokens,
-            "reusable": agents.usage.reusable_tokens,
-            "output": agents.usage.output_tokens,
-        },
+        "tokens": tokens_json(agents.usage),
         "seconds": agents.usage.seconds,
+        "queued_s": agents.usage.queued_s,
+        "first_s": agents.usage.first_s,
         "diagnosis": agents.diagnosis,
         "summary": agents.summary,
         "reproduction": None
@@ -291,6 +335,11 @@ def _agents_json(agents: Agents | None) -> Json:
         else {"path": agents.reproduction.path, "content": agents.reproduction.content.decode("utf-8", "surrogateescape")},
         "failure": agents.failure,
     }
+
+
+def tokens_json(usage: Usage) -> dict[str, Json]:
+    """Return the tokens of replies by what became of them."""
+    return {"input": usage.input_tokens, "cached": usage.cached_tokens, "reusable": usage.reusable_tokens, "output": usage.output_tokens}
 
 
 def blamed_lines(solution: Solution) -> list[Line]:

@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from backstory.agent.runs import ModelSettings
 from backstory.agent.script import Answer, call
+from backstory.agent.scripted import Settings, serve
 from backstory.endpoint import key_variable
 from command import CommandLine
-from talking import CHECK, FOUND, ISSUE, SOLVED, faulty, model_that, roles
+from talking import CHECK, FOUND, ISSUE, SOLVED, faulty, is_localizer, model_that, roles
 
 
 @pytest.fixture
@@ -40,6 +43,14 @@ def test_a_fix_with_a_model_says_what_it_cost(cli, repo):
     assert not any(b"sesame-4711" in path.read_bytes() for path in kept)
     shown = cli("show", "last").out
     assert "[attempt-1] edit: edited prices.py (checkpoint 1)" in shown and "localizer: done after 1 replies" in shown
+    # What the server says of itself and what it says of each reply agree, for nobody else asked it; its cache forgets nothing.
+    served, tokens = said["served"], said["agents"]["tokens"]
+    assert (served["found"], served["computed"]) == (tokens["cached"], tokens["input"] - tokens["cached"])
+    assert f"the server meanwhile: {served['found']:,} tokens of prompts found in its cache" in shown and "no request put back" in shown
+    assert "cache: of 3 turns 3 found all of the turn before" in shown
+    assert (said["agents"]["queued_s"], said["agents"]["first_s"]) == (0.0, 0.0)
+    listed = json.loads(cli("runs", "--json").out)["runs"][0]
+    assert listed["tokens"] == tokens and f"{tokens['input'] + tokens['output']:,} tokens, " in cli("runs").out
 
 
 def test_locate_with_a_model_puts_its_places_first(cli, repo):
@@ -88,6 +99,49 @@ def test_a_model_that_is_not_there_is_exit_7(cli, repo):
         assert "the model could not be asked" in said["reason"] and said["locations"]
         again = cli("resume", "last", "--api-base", model.api_base, "--json")
         assert (again.exit_code, json.loads(again.out)["status"]) == (0, "verified")
+
+
+def test_a_server_that_is_started_again_in_the_middle_of_a_run(cli, repo):
+    """Stopped while the run checks its work, and started again at its address: the run waits, goes on and ends verified."""
+    gone = threading.Event()
+
+    def until_gone(request):
+        """Say what is due; the third turn of the attempt is the last that this server sees."""
+        if len(request.turns) == 2 and not is_localizer(request):
+            gone.set()
+        return roles([FOUND], SOLVED)(request)
+
+    with serve(until_gone, Settings(pool_tokens=10**6)) as server:
+        port = int(server.api_base.split(":")[2].split("/")[0])
+        arguments = [str(word) for word in words(repo, ModelSettings("hosted_vllm/scripted", server.api_base, None, None, 60.0), "--json")]
+        process = subprocess.Popen(
+            cli.argv(*arguments), cwd=cli.home, env=cli.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert gone.wait(timeout=300)
+    time.sleep(2.0)
+    exchanges = []
+    with serve(roles([FOUND], SOLVED), Settings(pool_tokens=10**6), port=port, on_exchange=exchanges.append):
+        out, said_beside = process.communicate(timeout=300)
+    assert process.returncode == 0, said_beside
+    said = json.loads(out)
+    assert said["status"] == "verified"
+    assert said["served"]["found"] == sum(one.cached_tokens for one in exchanges)  # the second of the two has counted anew
+
+
+def test_several_addresses_serve_one_run(cli, repo):
+    """The run asks the first that is there; when that goes away the next turn goes to the other one."""
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        return roles([FOUND], SOLVED)(request)
+
+    with serve(roles([FOUND], SOLVED), Settings(pool_tokens=10**6)) as gone:
+        pass
+    with serve(answer, Settings(pool_tokens=10**6)) as there:
+        model = ModelSettings("hosted_vllm/scripted", f"{gone.api_base}, {there.api_base}", None, None, 60.0)
+        ended = cli(*words(repo, model, "--json"))
+    assert (ended.exit_code, json.loads(ended.out)["status"], len(seen)) == (0, "verified", 5)
 
 
 def test_a_named_key_that_is_not_set_is_said(cli, repo):
