@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backstory.tools.environment import Environment
-from backstory.tools.inside import RESULTS_VARIABLE
+from backstory.tools.inside import MOCHA_RECORDER, RESULTS_VARIABLE
 from backstory.tools.limits import Limits
 from backstory.tools.outcome import judge
 from backstory.tools.proof import Proof, read_proof, write_witness
@@ -118,7 +118,7 @@ class _Stage:
         command = Command(
             (SHELL, "-c", _SETS_PYTHONPATH.sub(rf"PYTHONPATH=\g<quote>{self.at / 'witness'}:", text)),
             self.shown_at,
-            _variables(self.environment, at=self.at, tree=None if self.sandbox.isolates else self.root),
+            self._variables(),
             (
                 Mount(self.root, self.shown_at, writable=True),
                 Mount(self.beside / "witness", self.at / "witness"),
@@ -129,6 +129,19 @@ class _Stage:
         )
         with _without_mount_points(self.root, self.shown_at, self.laid_over if self.sandbox.isolates else ()):
             return self.sandbox.run(command, limits)
+
+    def _variables(self) -> dict[str, str]:
+        """Return the environment of the command. Where nothing else leads imports to the tree, PYTHONPATH does."""
+        tree, witness = None if self.sandbox.isolates else self.root, self.at / "witness"
+        search = [str(witness)] + ([str(tree / "src"), str(tree)] if tree else [])
+        of_node = [self.environment.env.get("NODE_OPTIONS", ""), f'--require "{witness / MOCHA_RECORDER}"']
+        return {
+            **self.environment.env,
+            "PATH": f"{self.environment.env['PATH']}{os.pathsep}{self.at / 'programs'}",
+            "PYTHONPATH": os.pathsep.join(search),
+            **({"NODE_OPTIONS": " ".join(of_node).strip()} if (self.beside / "witness" / MOCHA_RECORDER).exists() else {}),
+            RESULTS_VARIABLE: str(self.at / "results"),
+        }
 
 
 @contextmanager
@@ -150,17 +163,6 @@ def _believed(verdict: Verdict, proof: Proof) -> Verdict:
     if proof.status == "elsewhere" and verdict.status in ("passed", "failed"):
         return replace(verdict, status="broken", summary=proof.complaint)
     return verdict
-
-
-def _variables(environment: Environment, *, at: Path, tree: Path | None) -> dict[str, str]:
-    """Return the environment of the command. tree: where it really is, when nothing else leads imports there."""
-    search = [str(at / "witness")] + ([str(tree / "src"), str(tree)] if tree else [])
-    return {
-        **environment.env,
-        "PATH": f"{environment.env['PATH']}{os.pathsep}{at / 'programs'}",
-        "PYTHONPATH": os.pathsep.join(search),
-        RESULTS_VARIABLE: str(at / "results"),
-    }
 
 
 def _provide_python(folder: Path, environment: Environment) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from backstory.graph.languages import is_test
 from backstory.graph.types import RepoPath
 from backstory.tools.dependencies import Read
 from backstory.tools.formats import ini, text_of, toml_table
@@ -23,6 +24,10 @@ _UNITTEST_WORD = re.compile(r"(?:^|\s)-m\s+unittest\b|manage\.py\s+test\b|\bsetu
 _JAVASCRIPT_WORD = re.compile(
     r"(?:^|[\s;&|(/])(?:jest|vitest|mocha|ava|tap|(?:npm|yarn|pnpm)\s+(?:run\s+)?test|node\s+--test)(?=$|[\s;&|)])"
 )
+_IS_JAVASCRIPT = re.compile(r"\.[cm]?[jt]sx?$")
+# How runners of JavaScript are told which tests of their files to run; each takes one word.
+_CHOOSING = frozenset({"-g", "--grep", "-f", "--fgrep", "-t", "--testNamePattern", "--test-name-pattern"})
+_OF_THE_SHELL = re.compile(r"[;&|()<>$`*?]")
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_tests?)\.py|(?:.*/)?tests?\.py")
 _TEST_FOLDERS = ("tests", "test", "testing", "__tests__", "spec")
 _NO_TEST = "no test specified"  # what `npm init` writes
@@ -79,7 +84,7 @@ def command_for_tests(tests: Sequence[str], *, like: str = "") -> str | None:
     files = [test.partition("::")[0] for test in tests]
     if all(file.endswith(".py") for file in files):
         return f"{_settings(like)}{PYTEST} -q {shlex.join(tests)}"
-    if all(re.search(r"\.[cm]?[jt]sx?$", file) for file in files):
+    if all(_IS_JAVASCRIPT.search(file) for file in files):
         return f"{_settings(like)}npm test -- {shlex.join(dict.fromkeys(files))}"
     return None
 
@@ -91,12 +96,34 @@ def commands_for_files(files: Sequence[RepoPath], *, like: str = "") -> tuple[st
 
     >>> commands_for_files(["tests/test_a.py"])
     ('python -m pytest -q --continue-on-collection-errors tests/test_a.py', 'python -m unittest -q tests/test_a.py')
+    >>> commands_for_files(["test/b.js"], like="npx mocha --require test/setup test/a.js --fgrep 'adds up'")
+    ('npx mocha --require test/setup test/b.js', 'npm test -- test/b.js')
     """
     if files and all(file.endswith(".py") for file in files):
         words, settings = shlex.join(files), _settings(like)
         return (f"{settings}{PYTEST} -q --continue-on-collection-errors {words}", f"{settings}python -m unittest -q {words}")
     command = command_for_tests(files, like=like)
-    return () if command is None else (command,)
+    return () if command is None else tuple(filter(None, (_with_files(like, files), command)))
+
+
+def _with_files(command: str, files: Sequence[RepoPath]) -> str:
+    """Return a command of a JavaScript runner with other test files, and no choice among their tests; "" for one that is more than a plain command."""
+    lexer = shlex.shlex(command, posix=False, punctuation_chars=";&|()<>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        plain = not any(_OF_THE_SHELL.search(word) for word in lexer if word[:1] not in "'\"")
+        words = shlex.split(command)
+    except ValueError:  # an open quote
+        return ""
+    if not plain or framework_of(command) != "javascript" or not {"npm", "yarn", "pnpm"}.isdisjoint(words):
+        return ""
+    kept: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        is_choice = before in _CHOOSING or word.partition("=")[0] in _CHOOSING
+        is_file = _IS_JAVASCRIPT.search(word) and is_test(RepoPath(word)) and not before.startswith("-")
+        if not is_choice and not is_file:
+            kept.append(word)
+    return shlex.join([*kept, *files])
 
 
 def _settings(command: str) -> str:

@@ -35,6 +35,7 @@ FIXED = {
 }
 # What an install leaves in the checkout, git ignores, and an editable install needs.
 OUTPUT_FOLDERS = (".egg-info",)
+MODULES_FOLDER = "node_modules"  # what npm installs into the tree; of a checkout it is laid over with node itself
 OUTPUT_FILES = (".so", ".pyd", "_version.py", "version.py", "_version.pyi")
 _NOT_ENTERED = frozenset({".git", ".hg", ".venv", "venv", "env", "node_modules", "build", "dist", ".tox", ".nox", ".eggs", "__pycache__"})
 OUTPUTS_MOUNTED = 200
@@ -63,7 +64,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class PipSettings:
-    """The user's own settings of pip, used only while an environment is prepared. config: a pip.conf; env: PIP_* variables."""
+    """The user's own settings of pip and npm, used only while an environment is prepared. config: a pip.conf; env: PIP_* and npm_config_* variables."""
 
     config: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
@@ -197,8 +198,11 @@ def open_prepared(folder: Path, *, path: str) -> Prepared:
         found, bound_at, outputs = f"it was not made to its end ({error})", Path(), []
     if isinstance(found, str):
         raise UserError(f"the prepared environment at {str(folder)!r} cannot be used: {found}; delete it and try again")
-    environment = _environment(("prepared environment", found), [], checkout=bound_at, path=path)
-    laid_over = tuple(Mount(folder / "outputs" / name, bound_at / name) for name in outputs)
+    environment = _environment(
+        ("prepared environment", found), [], checkout=bound_at, path=path, modules=folder / "outputs" / MODULES_FOLDER
+    )
+    shown = {mount.target for mount in environment.mounts}
+    laid_over = tuple(Mount(folder / "outputs" / name, bound_at / name) for name in outputs if bound_at / name not in shown)
     return Prepared(replace(environment, mounts=(*environment.mounts, *laid_over)), bound_at, folder)
 
 
@@ -211,7 +215,10 @@ def _places(checkout: Path | None, active: Path | None) -> Iterator[tuple[str, P
         yield "the active environment", active
 
 
-def _environment(chosen: tuple[str, Interpreter] | None, notes: list[str], *, checkout: Path | None, path: str) -> Environment:
+def _environment(
+    chosen: tuple[str, Interpreter] | None, notes: list[str], *, checkout: Path | None, path: str, modules: Path | None = None
+) -> Environment:
+    """Return the environment of an interpreter. modules: where the checkout's node_modules really are, when not in it."""
     env = dict(FIXED)
     programs: list[str] = []
     mounts: dict[Path, Mount] = {}
@@ -224,7 +231,7 @@ def _environment(chosen: tuple[str, Interpreter] | None, notes: list[str], *, ch
         notes += _pointing_elsewhere(interpreter, checkout)
         if interpreter.is_venv:
             env["VIRTUAL_ENV"] = str(interpreter.prefix)
-    for mount, folder, version in _node(checkout, path):
+    for mount, folder, version in _node(checkout, path, modules):
         mounts.setdefault(mount.target, mount)
         programs.append(str(folder))
         identity.append(version)
@@ -257,14 +264,15 @@ def _pointing_elsewhere(interpreter: Interpreter, checkout: Path | None) -> list
     ]
 
 
-def _node(checkout: Path | None, path: str) -> Iterator[tuple[Mount, Path, str]]:
-    """Yield (mount, folder of programs, what it depends on) of the checkout's node_modules and of node, if the checkout has the first."""
-    modules = checkout / "node_modules" if checkout else None
+def _node(checkout: Path | None, path: str, modules: Path | None) -> Iterator[tuple[Mount, Path, str]]:
+    """Yield (mount, folder of programs, what it depends on) of the checkout's node_modules and of node, if there are the first."""
+    shown = checkout / MODULES_FOLDER if checkout else None
+    modules = modules or shown
     node = shutil.which("node", path=path)
-    if modules is None or not modules.is_dir() or node is None:
+    if modules is None or shown is None or not modules.is_dir() or node is None:
         return
     lock = modules / ".package-lock.json"
-    yield Mount(modules.resolve(), modules), modules / ".bin", f"{lock.stat().st_mtime_ns if lock.is_file() else 0}"
+    yield Mount(modules.resolve(), shown), shown / ".bin", f"{lock.stat().st_mtime_ns if lock.is_file() else 0}"
     prefix = Path(node).resolve().parent.parent
     if not prefix.is_relative_to("/usr") and (prefix / "bin" / "node").is_file() and (prefix / "lib" / "node_modules").is_dir():
         yield Mount(prefix, prefix), prefix / "bin", str(prefix)
@@ -365,7 +373,8 @@ class _Preparation:
             if self.report:
                 self.report(f"prepare: {phase}", done, len(steps))
             self._run(argv)
-        outputs = [path for path, is_folder in sorted(set(_walk(self.root)) - before) if _is_output(path, is_folder)]
+        made = sorted(set(_walk(self.root)) - before)
+        outputs = [path for path, is_folder in made if _is_output(path, is_folder) or (is_folder and path.endswith(MODULES_FOLDER))]
         self._keep(outputs)
         (self.folder / _PREPARED).write_text(json.dumps({"outputs": outputs, "bound_at": str(self.bound_at)}))
 

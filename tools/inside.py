@@ -1,7 +1,7 @@
 """The small programs that travel into a check: one records what was imported from where, the others what each test did.
 
-They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, so they are text here, written for all of them, and must neither
-print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each
+They run in the repository's own Python (2.7 to 3.14) and beside its own pytest, or in its own Node and beside its own mocha, so they are text here,
+written for all of them, and must neither print nor fail. The environment they read is that of the check. They write into a folder that lies outside the work tree, one file for each
 process, one JSON object a line.
 """
 
@@ -9,6 +9,7 @@ RESULTS_VARIABLE = "BACKSTORY_RESULTS"
 NAMES_FILE = "names.txt"
 PLUGIN = "backstory_results"
 SYMPY_RECORDER = "backstory_sympy"
+MOCHA_RECORDER = "backstory_mocha.js"
 
 # Imported by every Python that respects PYTHONPATH. Another `sitecustomize` further down the path still runs.
 SITECUSTOMIZE = '''
@@ -267,4 +268,64 @@ def _attach(module):
 
 
 sys.meta_path.insert(0, _Finder())
+"""
+
+# What mocha did, in the form of the plugin's records. Node loads it first (NODE_OPTIONS); mocha's runner is met when it is loaded. A mocha that a test
+# starts records nothing.
+MOCHA_RECORDER_PROGRAM = r"""
+'use strict';
+(function () {
+  var folder = process.env.BACKSTORY_RESULTS;
+  if (!folder || process.env.BACKSTORY_SESSION) return;
+  var fs = require('fs'), path = require('path'), extensions = require('module')._extensions;
+  var load = extensions['.js'], here = process.cwd();
+
+  extensions['.js'] = function (module, filename) {
+    var result = load.apply(this, arguments);
+    try {
+      if (/[\\/]mocha[\\/]lib[\\/](?:nodejs[\\/]parallel-buffered-)?runner\.js$/.test(filename)) attach(module.exports);
+    } catch (error) {}
+    return result;
+  };
+
+  function attach(Runner) {
+    if (!Object.prototype.hasOwnProperty.call(Runner.prototype, 'run')) return;
+    var run = Runner.prototype.run;
+    Runner.prototype.run = function () {
+      if (!process.env.BACKSTORY_SESSION) try { listen(this); } catch (error) {}
+      return run.apply(this, arguments);
+    };
+  }
+
+  function listen(runner) {
+    var file = fs.openSync(path.join(folder, 'pytest-mocha-' + process.pid + '.jsonl'), 'a'), failures = 0;
+    process.env.BACKSTORY_SESSION = String(process.pid);
+    function write(line) {
+      try { fs.writeSync(file, JSON.stringify(line) + '\n'); } catch (error) {}
+    }
+    function named(test) {
+      var titles = [], place = test.file;
+      for (var one = test; one; one = one.parent) {
+        if (one.title) titles.unshift(String(one.title).replace(/\s+/g, ' ').trim());
+        place = place || one.file;
+      }
+      return (place ? [path.relative(here, place).split(path.sep).join('/')] : []).concat(titles).join('::');
+    }
+    function ended(test, when, outcome, error) {
+      var kind = error && (error.name || (error.constructor && error.constructor.name));
+      var message = error ? (kind ? kind + ': ' : '') + String(error.message || error) : '';
+      write({event: 'report', id: named(test), when: when, outcome: outcome, message: message.slice(0, 2000), type: kind ? String(kind) : null});
+    }
+    write({event: 'begin', root: here});
+    runner.on('test', function (test) { write({event: 'start', id: named(test)}); });
+    runner.on('pass', function (test) { ended(test, 'call', 'passed'); });
+    runner.on('pending', function (test) { ended(test, 'call', 'skipped'); });
+    runner.on('fail', function (test, error) {
+      failures += 1;
+      ended(test, test.type === 'hook' ? 'setup' : 'call', 'failed', error);
+    });
+    runner.on('test end', function (test) { ended(test, 'teardown', 'passed'); });
+    runner.on('end', function () { write({event: 'finish', status: failures ? 1 : 0}); });
+  }
+})();
 """

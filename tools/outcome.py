@@ -98,12 +98,12 @@ def _pytest(execution: Execution, sessions: Sequence[Session], results: dict[str
 
 
 def _ended_early(execution: Execution, sessions: list[Session], results: dict[str, Result], failure: list[str]) -> Outcome:
-    """Judge a pytest that something ended from within: a crash, `os._exit`, `sys.exit` in a conftest or a plugin."""
+    """Judge a run that something ended from within: a crash, `os._exit`, `sys.exit` in a conftest or a plugin."""
     running = next((session.running for session in sessions if session.running), None)
     how = f"signal {_signal_name(execution.signal)}" if execution.signal else f"exit code {execution.exit_code}"
     where = f"in {running}" if running else "outside any test"
     if execution.exit_code == 0 or (running is None and not execution.signal):
-        return Outcome("broken", f"pytest was ended {where} before it finished, with {how}", results, tuple(failure))
+        return Outcome("broken", f"the test run was ended {where} before it finished, with {how}", results, tuple(failure))
     if running:
         results[running] = "error"
     named = _signal_name(execution.signal) if execution.signal else "exit"

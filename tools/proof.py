@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from backstory.tools.inside import NAMES_FILE, PLUGIN, RESULTS_PLUGIN, SITECUSTOMIZE, SYMPY_RECORDER, SYMPY_RECORDER_PROGRAM
+from backstory.tools.inside import (
+    MOCHA_RECORDER,
+    MOCHA_RECORDER_PROGRAM,
+    NAMES_FILE,
+    PLUGIN,
+    RESULTS_PLUGIN,
+    SITECUSTOMIZE,
+    SYMPY_RECORDER,
+    SYMPY_RECORDER_PROGRAM,
+)
 
 ProofStatus = Literal["in_tree", "elsewhere", "unknown"]
 
@@ -103,6 +112,8 @@ def write_witness(folder: Path, root: Path) -> None:
     (folder / NAMES_FILE).write_text("\n".join(sorted(names)))
     if "sympy" in names:  # the one project whose own runner is recorded too
         (folder / f"{SYMPY_RECORDER}.py").write_text(SYMPY_RECORDER_PROGRAM)
+    if (root / "package.json").is_file():
+        (folder / MOCHA_RECORDER).write_text(MOCHA_RECORDER_PROGRAM)
 
 
 def read_proof(results: Path, *, root: Path, bound_at: Path) -> Proof:

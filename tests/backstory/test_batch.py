@@ -86,7 +86,7 @@ def test_predictions_are_judged_by_what_the_tests_did(run, shop, tmp_path):
     }
     assert found["harmful"]["reason"] == "2 of 3 tests that passed fail now"
     assert found["harmful"]["grade"]["kept"]["missed"] == ["test_shop.py::test_weight[1]", "test_shop.py::test_weight[2"]
-    assert found["leaving"]["reason"].startswith("pytest was ended outside any test before it finished")
+    assert found["leaving"]["reason"].startswith("the test run was ended outside any test before it finished")
     assert not any(row["official"] for name, row in found.items() if name in ("wrong", "harmful", "tests", "forging"))
 
 

@@ -64,7 +64,7 @@ def test_unittest_is_read_from_its_lines_and_its_failures():
 
 def test_a_form_of_logs_nobody_reads_is_named():
     """An unknown form is an error that says which there are."""
-    with pytest.raises(UserError, match="'parse_log_cobol' cannot be read; there are pytest"):
+    with pytest.raises(UserError, match="'parse_log_cobol' cannot be read; there are recorded, pytest"):
         reader_named("parse_log_cobol")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import mocha
 from backstory.tools.checks import Check, run_check, run_recorded, verdict_from_json, verdict_to_json
 from backstory.tools.environment import Environment, find_environment
 from backstory.tools.inside import RESULTS_PLUGIN, SITECUSTOMIZE
@@ -473,3 +474,36 @@ def test_what_sympys_own_runner_did_is_recorded_test_by_test(judged):
         "broken",
         "tests could not be collected: sympy/sets/tests/test_b.py: ModuleNotFoundError: No module named 'nowhere'",
     )
+
+
+MOCHA = {
+    "package.json": "{}",
+    "calc.js": "exports.add = (a, b) => a + b;\n",
+    "node_modules/mocha/lib/runner.js": mocha.RUNNER,
+    "node_modules/mocha/cli.js": mocha.CLI,
+    "test/a.js": "const {add} = require('../calc.js'), assert = require('assert');\n"
+    "describe('add', () => { it('adds', () => assert.equal(add(1, 2), 3));\n"
+    "  describe('two\\n texts', () => it('joins', () => assert.equal(add('a', 'b'), 'ba'))); it('rests'); });\n",
+    "test/b.js": "it('adds', () => {});\n",
+    "test/c.js": "it('leaves', () => process.exit(0));\n",
+}
+
+
+@mocha.needs_node
+@pytest.mark.parametrize("sandbox", ["bwrap", "none"])
+def test_what_mocha_did_is_recorded_test_by_test(judged, sandbox):
+    """By file and titles; a run that a test ends is not believed, and the exit code has its say as it has with pytest."""
+    verdict = judged(MOCHA, "node node_modules/mocha/cli.js test/a.js test/b.js", sandbox=sandbox)
+    assert verdict.results == {
+        "test/a.js::add::adds": "passed",
+        "test/a.js::add::two texts::joins": "failed",
+        "test/a.js::add::rests": "skipped",
+        "test/b.js::adds": "passed",
+    }
+    assert (verdict.status, verdict.failure) == ("failed", ("AssertionError",))
+    assert verdict.summary.startswith("1 failed, 2 passed, 1 skipped: test/a.js::add::two texts::joins: AssertionError")
+    assert judged(MOCHA, "node node_modules/mocha/cli.js test/b.js", sandbox=sandbox).status == "passed"
+    assert judged(MOCHA, "node node_modules/mocha/cli.js test/b.js; exit 1", sandbox=sandbox).status == "broken"
+    assert judged(MOCHA, "node node_modules/mocha/cli.js test/a.js || true", sandbox=sandbox).status == "broken"
+    left = judged(MOCHA, "node node_modules/mocha/cli.js test/b.js test/c.js", sandbox=sandbox)
+    assert (left.status, left.summary) == ("broken", "the test run was ended in test/c.js::leaves before it finished, with exit code 0")

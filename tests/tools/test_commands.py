@@ -150,4 +150,25 @@ def test_a_command_for_some_tests():
     """Ids and files become words that the shell leaves alone; kinds are not mixed."""
     assert command_for_tests(["t/test_a.py::test_x[$HOME]"]) == "python -m pytest -q 't/test_a.py::test_x[$HOME]'"
     assert command_for_tests(["a.test.ts", "b.test.js"]) == "npm test -- a.test.ts b.test.js"
+
+
+@pytest.mark.parametrize(
+    ("check", "alike"),
+    [
+        ("A=b npx jest a.test.js -t 'x $y'", "A=b npx jest b.test.js"),
+        ("npx mocha --require=./setup.js -r test/env.js test/a.js --grep=x", "npx mocha --require=./setup.js -r test/env.js b.test.js"),
+        ("node --test --test-name-pattern x test/a.js", "node --test b.test.js"),
+        ("cd sub && npx mocha test/a.js", ""),
+        ("npx mocha test/*.js", ""),
+        ("npx mocha 'test/a.js", ""),
+        ("npm test -- test/a.js", ""),
+        ("pytest", ""),
+    ],
+)
+def test_whole_files_of_javascript_run_as_the_check_does(check, alike):
+    """With the check's runner and its options, without its files and its choice of tests; what is no plain command is not rewritten."""
+    assert commands_for_files(["b.test.js"], like=check) == (
+        *([alike] if alike else []),
+        f"{'A=b ' if alike[:1] == 'A' else ''}npm test -- b.test.js",
+    )
     assert command_for_tests([]) is None and command_for_tests(["a.py", "b.js"]) is None and command_for_tests(["a.rb"]) is None

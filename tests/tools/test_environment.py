@@ -356,6 +356,37 @@ def test_an_environment_is_built_by_commands_and_opened_again(tmp_path):
         open_prepared(tmp_path / "cache" / "envs" / "none", path="")
 
 
+@pytest.mark.slow
+@pytest.mark.sandbox
+def test_what_npm_leaves_in_the_tree_is_kept(tmp_path):
+    """The folder of modules is laid over every tree that is judged, its programs are found, and so is a node that is not the system's."""
+    (tmp_path / "node" / "bin").mkdir(parents=True)
+    (tmp_path / "node" / "lib" / "node_modules").mkdir(parents=True)
+    (tmp_path / "node" / "bin" / "node").write_text("#!/bin/sh\n")
+    (tmp_path / "node" / "bin" / "node").chmod(0o755)
+    bound_at, path = Path("/checkout/pkg"), f"{REAL.parent}:{tmp_path / 'node' / 'bin'}"
+    made = build_environment(
+        written(tmp_path / "tree", {"package.json": "{}"}),
+        ("mkdir -p node_modules/.bin node_modules/a sub/node_modules/b",),
+        base=from_prefix(REAL.parent.parent),
+        name="pkg",
+        bound_at=bound_at,
+        cache_dir=tmp_path / "cache",
+        sandbox=open_sandbox("bwrap"),
+        path=path,
+        pip=OFFLINE,
+    )
+    kept = made.folder / "outputs"
+    assert (kept / "node_modules" / "a").is_dir() and (kept / "sub" / "node_modules" / "b").is_dir()
+    mounts = made.environment.mounts
+    assert mounts.count(Mount(kept / "node_modules", bound_at / "node_modules")) == 1
+    assert Mount(kept / "sub" / "node_modules", bound_at / "sub" / "node_modules") in mounts
+    assert Mount(tmp_path / "node", tmp_path / "node") in mounts
+    assert f"{bound_at}/node_modules/.bin:{tmp_path}/node/bin" in made.environment.env["PATH"]
+    without = open_prepared(made.folder, path=str(REAL.parent)).environment
+    assert Mount(kept / "node_modules", bound_at / "node_modules") in without.mounts and ".bin" not in without.env["PATH"]
+
+
 def test_an_interpreter_is_found_by_its_version(tmp_path):
     """Behind pyenv's shims the newest of a version, else `pythonX.Y` on the path; a missing one is told."""
     make_prefix(tmp_path / "pyenv" / "versions" / "3.9.2")
