@@ -1,5 +1,6 @@
 """`bench run`, `bench score`, `bench report` and `bench mine`: instances of the SWE-bench family solved, judged, told and made."""
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Never a whole npmrc, nor what in it is a key: an install runs programs of strangers, with network.
+_OF_INSTALLERS = re.compile(r"PIP_\w+|(?i:npm_config_(?:registry|cafile))|NODE_EXTRA_CA_CERTS")
 PIP_FILES = (".config/pip/pip.conf", ".pip/pip.conf")  # where pip looks below the home folder, best first
 
 
@@ -285,13 +288,14 @@ def mine(
 
     A fix is a commit, or a merge, whose message says so and that changes code and tests. Its tests are run three times without it and with it: those that
     fail and then pass are FAIL_TO_PASS. The statement is the linked issue, where the export has it, or the commit's message, in which names that
-    the fix brings are withheld. Only Python projects today.
+    the fix brings are withheld. A project that is not in Python needs a recipe.
     """
     import json
     import platform
     import time
 
     from backstory.config import made
+    from backstory.graph.languages import LANGUAGES
     from backstory.graph.mirror import open_mirror, open_source, resolve
     from backstory.harness.judging import Grader
     from backstory.harness.mine import Mine, Mined, row_of, told
@@ -310,9 +314,9 @@ def mine(
         at = resolve(source, until)
         mirror = open_mirror(source, at, cache_dir=cache, report=screen.report)
         needs = find_dependencies(set(mirror.files(at)), lambda file: mirror.blob_at(at, file))
-        known = read_recipes(recipes)
+        known, languages = read_recipes(recipes), [language.name for language in LANGUAGES]
         if not any(recipe.repository == called and ANY in recipe.versions for recipe in known):
-            known = [plain_recipe(called, version, needs)]
+            known, languages = [plain_recipe(called, version, needs)], ["python"]
         native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
 
         def on_mined(mined: Mined) -> None:
@@ -322,7 +326,7 @@ def mine(
                 f"{mined.instance.id}: {len(mined.instance.fail_to_pass)} to fix, {len(mined.instance.pass_to_pass)} to keep", style="good"
             )
 
-        where = Mine(called, mirror, at, native, Grader(sandbox, cache), _exported(issues), commits, report=screen.report)
+        where = Mine(called, mirror, at, native, Grader(sandbox, cache), _exported(issues), commits, languages, report=screen.report)
         found, tally = dig(where, on_mined=on_mined)
     if as_json:
         rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}
@@ -460,14 +464,14 @@ def _told(face: Face, name: str, ended: "Ended", *, as_json: bool) -> None:
 
 
 def _pip(face: Face) -> "PipSettings":
-    """Return how the user's pip reaches packages: its file and its variables, for environments that are built."""
+    """Return how the user's pip and npm reach packages: pip's file and the variables of both, for environments that are built."""
     from backstory.tools.environment import PipSettings
 
     home = Path(face.environ.get("HOME", "/nonexistent"))
     named = [Path(face.environ["PIP_CONFIG_FILE"])] if "PIP_CONFIG_FILE" in face.environ else [home / name for name in PIP_FILES]
     config = next((file for file in named if file.is_file()), None)
     return PipSettings(
-        config, {name: value for name, value in face.environ.items() if name.startswith("PIP_") and name != "PIP_CONFIG_FILE"}
+        config, {name: value for name, value in face.environ.items() if _OF_INSTALLERS.fullmatch(name) and name != "PIP_CONFIG_FILE"}
     )
 
 

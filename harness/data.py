@@ -274,6 +274,7 @@ def _rebench(row: _Row) -> Setup:
         test_command=" && ".join(_commands(config, "test_cmd")),
         parser=config.text("log_parser", default=""),
         image=row.text("docker_image", default=row.text("image_name", default="")),
+        one=config.text("one", default=""),
     )
 
 

@@ -26,7 +26,7 @@ class Setup:
     """What a data set itself says about how an instance is installed and tested; empty where it says nothing.
 
     python: "3.9". commands: shell commands, in order. test_command: without the files. parser: the name of a log's form. image: of a container.
-    script: the official one that puts the tests in place and runs them.
+    script: the official one that puts the tests in place and runs them. one: how one test is named to the test command, "" by its form.
     """
 
     python: str = ""
@@ -35,6 +35,7 @@ class Setup:
     parser: str = ""
     image: str = ""
     script: str = ""
+    one: str = ""
 
 
 @dataclass(frozen=True)

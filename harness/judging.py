@@ -27,7 +27,7 @@ from backstory.graph.types import Oid, RepoPath
 from backstory.harness.grading import Ended, Grade, official_grade, strict_grade
 from backstory.harness.images import Boxed
 from backstory.harness.instances import Instance
-from backstory.harness.logs import reader_named
+from backstory.harness.logs import RECORDED, reader_named
 from backstory.harness.native import Ready
 from backstory.harness.trees import Trees, judged_trees
 from backstory.tools.checks import Recorded, run_recorded
@@ -68,7 +68,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict. grade: ours, by the record; official: by the log; both None when nothing ran. trials: keys of the runs behind it, ours first.
+    """A verdict. grade: ours, by the record; official: by the log, None where nobody reads it; both None when nothing ran. trials: keys of the runs behind it, ours first.
 
     flaky: tests that decided against the patch in the first run and ended otherwise in a second one. The verdict is that of the first.
     """
@@ -245,8 +245,10 @@ def _judged(instance: Instance, form: str, trial: Trial, other: tuple[Trial, str
     """Return the verdict on a run. other: the run that the official reading is of, with its log; mostly the same one."""
     other_trial, log = other
     seconds = trial.seconds + (other_trial.seconds if len(keys) > 1 else 0.0)
-    official = official_grade(instance, reader_named(form)(between_marks(log)), exit_code=other_trial.exit_code)
-    if other_trial.stopped:
+    official = (
+        None if form == RECORDED else official_grade(instance, reader_named(form)(between_marks(log)), exit_code=other_trial.exit_code)
+    )
+    if official is not None and other_trial.stopped:
         official = replace(official, reason=other_trial.summary)
     if trial.stopped in ("wall", "cpu"):
         return Judged("timed_out", trial.summary, None, official, seconds, keys)

@@ -10,7 +10,7 @@ names the fix itself (commit ids, its number, addresses).
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,7 +20,7 @@ import pygit2
 from pygit2.enums import SortMode
 
 from backstory.graph.history import NO_PROGRAMS, fixed_issues, says_fix
-from backstory.graph.languages import is_test
+from backstory.graph.languages import is_test, language_of
 from backstory.graph.mirror import Mirror
 from backstory.graph.selection import place_of
 from backstory.graph.types import Oid, RepoPath, Report, silent
@@ -121,7 +121,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Mine:
-    """Where instances are mined. repository: owner/name; issues: title and body by number, of an export; commits: how many are looked at."""
+    """Where instances are mined.
+
+    repository: owner/name. issues: title and body by number, of an export. commits: how many are looked at. languages: what code and tests are written in.
+    """
 
     repository: str
     mirror: Mirror
@@ -130,6 +133,7 @@ class Mine:
     grader: Grader
     issues: Mapping[str, tuple[str, str]]
     commits: int
+    languages: Collection[str] = ("python",)
     version: str = ""
     runs: int = RUNS
     report: Report = silent
@@ -144,7 +148,7 @@ def mine(where: Mine, *, on_mined: Callable[[Mined], None] = lambda mined: None)
     for done, commit in enumerate(reversed(commits)):
         where.report("commits", done, len(commits))
         tally.commits += 1
-        candidate = _candidate(where.mirror, commit, tally)
+        candidate = _candidate(where.mirror, commit, tally, where.languages)
         if candidate is None:
             continue
         statement = statement_of(where, candidate)
@@ -203,6 +207,7 @@ def row_of(mined: Mined) -> dict[str, object]:
             "install": list(setup.commands),
             "test_cmd": setup.test_command,
             "log_parser": setup.parser,
+            **({"one": setup.one} if setup.one else {}),
         },
         "fix_commit": mined.commit,
         "statement_from": mined.statement.source,
@@ -220,7 +225,7 @@ def _first_parents(mirror: Mirror, until: Oid, count: int) -> Iterator[pygit2.Co
             yield commit
 
 
-def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally) -> Candidate | None:
+def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally, languages: Collection[str]) -> Candidate | None:
     oid, base = Oid(str(commit.id)), Oid(str(commit.parent_ids[0]))
     message = commit.message
     subject, _, body = message.partition("\n")
@@ -233,8 +238,8 @@ def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally) -> Candidate
     paths = differing(objects(mirror.path), Oid(str(commit.parents[0].tree.id)), Oid(str(commit.tree.id)))
     tests = [path for path in paths if is_test(path)]
     others = [path for path in paths if not is_test(path)]
-    code = [path for path in others if place_of(path, is_test=False) == "code" and path.endswith(".py")]
-    if not code or not any(path.endswith(".py") for path in tests):
+    code = [path for path in others if place_of(path, is_test=False) == "code" and _is_in(path, languages)]
+    if not code or not any(_is_in(path, languages) for path in tests):
         tally.reject("changes no code or no tests", oid)
         return None
     patch = _diff(mirror, base, oid, others)
@@ -244,6 +249,11 @@ def _candidate(mirror: Mirror, commit: pygit2.Commit, tally: Tally) -> Candidate
         return None
     when = datetime.fromtimestamp(commit.commit_time, UTC)
     return Candidate(oid, base, subject.strip(), body.strip(), when, patch, _diff(mirror, base, oid, tests), _number(message))
+
+
+def _is_in(path: RepoPath, languages: Collection[str]) -> bool:
+    language = language_of(path)
+    return language is not None and language.name in languages
 
 
 def _number(message: str) -> str:

@@ -7,12 +7,16 @@
     python = "3.9"
     commands = ["python -m pip install -e ."]        # run in order, at the root of the tree, with the new environment active and with network
     test = "python -m pytest -rA"                    # the test files are put behind it
-    log = "pytest"                                   # the form of its log
+    log = "pytest"                                   # the form of its log; "recorded": none that anybody reads, the record alone says
+    one = "{file}::{names}"                          # how one test is named to it, may be left out; what it can hold is told below
     variables = { PYTHONWARNINGS = "ignore" }        # of the test command, may be left out
     timeout = 1800                                   # seconds for all test files of an instance, may be left out
     image = "octo/cat:{id}"                          # of `--env docker`, where the project is; may be left out
     mounts = ["/data/corpora"]                       # folders of this machine that its containers see, read-only; may be left out
     runner = ["bin/test"]                            # paths of the tree that run its tests, folders end with /; a patch is not judged by its own
+
+In `one`, {file} is the test's file and {names} its names below it with `::` between; {titles} are the names with blanks between, {name} is the last of
+them. What `commands` leave in the tree, and git ignores, is kept: an egg-info, compiled modules, `node_modules`.
 
 Those that come with Backstory lie in `harness/recipes`; a user's own are read after them and win.
 """
@@ -26,13 +30,16 @@ from pathlib import Path
 from typing import Any
 
 from backstory.errors import UserError
+from backstory.graph.types import RepoPath
 from backstory.harness.instances import Instance, Setup
 from backstory.harness.logs import reader_named
 from backstory.tools.dependencies import Dependencies
 
 TIMEOUT_S = 1800.0  # what the official harness gives
 ANY = "*"
-_KEYS = frozenset({"versions", "python", "commands", "test", "log", "variables", "timeout", "runner", "image", "mounts"})
+BY_FILE = "{file}::{names}"
+BY_NAME = "{file} -k {name}"  # sympy's own runner
+_KEYS = frozenset({"versions", "python", "commands", "test", "log", "one", "variables", "timeout", "runner", "image", "mounts"})
 _NEEDED = ("versions", "test")
 
 
@@ -51,6 +58,13 @@ class Recipe:
     runner: tuple[str, ...] = ()
     image: str = ""
     mounts: tuple[str, ...] = ()
+    one: str = ""
+
+    def command_for(self, file: RepoPath, names: Sequence[str]) -> str:
+        """Return the test command for one test of a file; names: of what it lies in, its own last."""
+        form = self.one or (BY_NAME if self.log in ("sympy", "parse_log_sympy") else BY_FILE)
+        said = {"file": file, "names": "::".join(names), "titles": " ".join(names), "name": names[-1]}
+        return f"{self.test} {shlex.join(word.format(**said) for word in shlex.split(form))}"
 
     def name(self, version: str) -> str:
         """Return what an environment made by this recipe is kept for: the repository and the version, or the repository alone where all share one."""
@@ -91,14 +105,15 @@ def recipe_for(instance: Instance, recipes: Iterable[Recipe]) -> Recipe | str:
 
 def setup_of(recipe: Recipe) -> Setup:
     """Return what a row says of a recipe, so that it needs none elsewhere; its variables, runner and limits it cannot say."""
-    return Setup(python=recipe.python, commands=recipe.commands, test_command=recipe.test, parser=recipe.log)
+    return Setup(python=recipe.python, commands=recipe.commands, test_command=recipe.test, parser=recipe.log, one=recipe.one)
 
 
 def _of_row(instance: Instance) -> Recipe:
     """Return the recipe that a row of a data set holds; rows that say the same share an environment."""
     setup = instance.setup
+    version = instance.version or ANY
     return Recipe(
-        instance.repository, (instance.version or ANY,), setup.python, setup.commands, setup.test_command, setup.parser or "pytest"
+        instance.repository, (version,), setup.python, setup.commands, setup.test_command, setup.parser or "pytest", one=setup.one
     )
 
 
@@ -140,6 +155,11 @@ def _recipe(repository: str, entry: Mapping[str, Any]) -> Recipe:
     if "python" not in entry and "image" not in entry:
         raise KeyError("python")
     reader_named(entry.get("log", "pytest"))
+    one = str(entry.get("one", ""))
+    try:
+        [word.format(file="", names="", titles="", name="") for word in shlex.split(one)]
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"'one' speaks of {error}; it may speak of {{file}}, {{names}}, {{titles}} and {{name}}") from error
     return Recipe(
         repository,
         _texts(entry["versions"], "versions"),
@@ -152,6 +172,7 @@ def _recipe(repository: str, entry: Mapping[str, Any]) -> Recipe:
         _texts(entry.get("runner", []), "runner"),
         str(entry.get("image", "")),
         _texts(entry.get("mounts", []), "mounts"),
+        one,
     )
 
 

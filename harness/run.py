@@ -98,7 +98,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran.
+    """What came of an instance. official: whether the official reading of the log calls it resolved, None when nothing ran or nobody reads it.
 
     excused: tests that the true patch does not bring to pass here, left out of the verdict. flaky: tests that two runs on the same tree disagree on.
     seconds: of judging. data: digest of the instance. where: the environment its tests ran in.
@@ -416,8 +416,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
     if begun:
         return resume(begun[-1], state_dir=home, report=silent, open_model=open_model)
-    by_name = ready.recipe.log == "sympy"
-    check = first_check(ready.mirror, instance, ready.recipe.test, by_name=by_name) if batch.with_check else None
+    check = first_check(ready.mirror, instance, ready.recipe) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
     place = ready.prepared
     repo, base = (ready.source.path, ready.base) if batch.history else _without_history(ready, home / "base.git")

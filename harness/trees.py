@@ -6,7 +6,6 @@ tree: other tests and what steers their runs (`conftest.py`, `pytest.ini`, ...) 
 """
 
 import re
-import shlex
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from backstory.graph.git import GitError
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.harness.instances import Instance
+from backstory.harness.recipes import Recipe
 from backstory.tools.limits import Limits
 from backstory.tools.patch import write_tree
 from backstory.tools.sandbox import SYSTEM_PATH
@@ -108,10 +108,10 @@ class GivenCheck:
     files: Mapping[RepoPath, bytes]
 
 
-def first_check(mirror: Mirror, instance: Instance, test_command: str, *, by_name: bool) -> GivenCheck:
+def first_check(mirror: Mirror, instance: Instance, recipe: Recipe) -> GivenCheck:
     """Return the first FAIL_TO_PASS test as a check, a parametrised one with all its parameters.
 
-    by_name: whether the runner takes `FILE -k NAME` (sympy's) and not `FILE::NAME`. Raises UserError where no file of the test patch has the test.
+    Raises UserError where no file of the test patch has the test.
     """
     base = Oid(instance.base)
     repository = objects(mirror.path)
@@ -120,13 +120,12 @@ def first_check(mirror: Mirror, instance: Instance, test_command: str, *, by_nam
         raise UserError(f"the test patch of {instance.id} does not apply to its base: {with_tests}")
     changed = differing(repository, tree_of(repository, base), with_tests.oid)
     files = {path: content for path in changed if (content := mirror.blob_at(with_tests.oid, path)) is not None}
-    test = instance.fail_to_pass[0].partition("[")[0]
+    test = instance.fail_to_pass[0].partition("[")[0].rstrip()
     path, _, name = test.partition("::") if "::" in test else ("", "", test)
     holder = path or next((path for path, content in files.items() if re.search(rb"^\s*def %s\b" % name.encode(), content, re.M)), "")
     if not holder:
         raise UserError(f"no file of the test patch of {instance.id} has the test {test!r}")
-    words = (holder, "-k", name) if by_name else (f"{holder}::{name}",)
-    return GivenCheck(f"{test_command} {' '.join(map(shlex.quote, words))}", files)
+    return GivenCheck(recipe.command_for(RepoPath(holder), name.split("::")), files)
 
 
 @dataclass(frozen=True)

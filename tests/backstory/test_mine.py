@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import mocha
 from command import CommandLine
 from repos import Repo
 from shop import CODE, FIXED, RECIPE, SITE, TESTS, VERSION
@@ -71,3 +72,53 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
         *("--gold", "--out", tmp_path / "gold", "--json"),
     )  # the rows say how they are installed and tested
     assert [row["status"] for row in json.loads(gold.out)["rows"]] == ["resolved", "resolved"], gold.err
+
+
+LIST = "exports.last = list => list[list.length - 1];\nexports.first = list => list[0];\n"
+BROKEN = LIST.replace("list.length - 1", "list.length")
+LIST_TESTS = (
+    "const {first, last} = require('../list.js'), assert = require('assert');\n\n"
+    "describe('first()', () => { it('is the first', () => assert.equal(first([1, 2]), 1)); });\n"
+)
+LAST_TEST = "\ndescribe('last()', () => { it('is the last', () => assert.equal(last([1, 2]), 2)); });\n"
+MOCHA_RECIPE = f"""
+repository = "octo/list"
+
+[[environment]]
+versions = ["*"]
+python = "{VERSION}"
+commands = ["cp -r mocha_modules node_modules && mkdir node_modules/.bin && ln -s ../mocha/cli.js node_modules/.bin/mocha"]
+test = "node node_modules/.bin/mocha"
+log = "recorded"
+one = "{{file}} --fgrep '{{titles}}'"
+"""
+
+
+@mocha.needs_node
+def test_fixes_of_a_javascript_project_become_instances(tmp_path):
+    """By a recipe, with tests known by file and titles; a run that is given one of them mends what a past commit broke."""
+    repo = Repo(tmp_path / "list")
+    start = {"package.json": "{}", ".gitignore": "node_modules\n", "list.js": LIST, "test/list.js": LIST_TESTS}
+    repo.commit("Start", {**start, "mocha_modules/mocha/lib/runner.js": mocha.RUNNER, "mocha_modules/mocha/cli.js": mocha.CLI})
+    repo.commit("Count to the end", {"list.js": BROKEN})
+    repo.commit("Fix the last of a list, which was always undefined", {"list.js": LIST, "test/list.js": LIST_TESTS + LAST_TEST})
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "list.toml").write_text(MOCHA_RECIPE)
+    run = CommandLine(tmp_path / "home")
+    ended = run(
+        *("bench", "mine", repo.root, "--name", "octo/list", "--recipes", tmp_path / "recipes", "--out", tmp_path / "list.jsonl", "--json")
+    )
+    assert ended.exit_code == 0, ended.err
+    (row,) = json.loads(ended.out)["mined"]
+    assert (row["FAIL_TO_PASS"], row["PASS_TO_PASS"]) == (
+        ["test/list.js::last()::is the last"],
+        ["test/list.js::first()::is the first"],
+    )
+    ended = run(
+        *("bench", "run", "--data", tmp_path / "list.jsonl", "--repos", tmp_path / "{name}", "--no-model", "--with-check"),
+        *("--out", tmp_path / "out", "--json"),
+    )
+    (row,) = json.loads(ended.out)["rows"]
+    assert (row["status"], row["official"], row["spent"]["ended"]) == ("resolved", None, "verified"), ended.err
+    assert "mocha test/list.js --fgrep 'last() is the last'" in row["spent"]["verified_by"]
+    assert "1 tests in 1 files that passed at the base still pass" in row["spent"]["verified_by"]

@@ -88,6 +88,7 @@ def test_a_missing_recipe_is_told():
         ('repository = "a/b"\n[[environment]]\nversions = "1"\npython = "3"\ntest = "t"', "'versions' is a list"),
         ('repository = "a/b"\n[[environment]]\nversions = ["1"]\npython = "3"\ntest = "t"\npip = "x"', "has no 'pip'"),
         ('repository = "a/b"\n[[environment]]\nversions = ["1"]\npython = "3"\ntest = "t"\nlog = "x"', "form 'x' cannot be read"),
+        ('repository = "a/b"\n[[environment]]\nversions = ["1"]\npython = "3"\ntest = "t"\none = "{path}"', "'one' speaks of 'path'"),
     ],
 )
 def test_what_is_no_recipe_is_named(tmp_path, text, said):

@@ -7,6 +7,7 @@ import pytest
 from backstory.errors import UserError
 from backstory.graph.mirror import open_mirror, open_source
 from backstory.harness.data import read_dataset
+from backstory.harness.recipes import Recipe
 from backstory.harness.trees import Tree, apply_patch, first_check, judged_trees
 from shop import CODE, FIXED, TESTS, Shop
 
@@ -114,13 +115,22 @@ def test_without_the_program_the_reason_says_so(shop, mirror, instance, monkeypa
 
 
 def test_the_first_failing_test_as_a_check(shop, mirror, instance):
-    """By its id, or by file and name for a runner that takes those; with all files of the test patch."""
-    check = first_check(mirror, instance, "python -m pytest", by_name=False)
+    """By its id, by file and name for a runner that takes those, or as a recipe says; with all files of the test patch."""
+
+    def recipe(test, log="pytest", one=""):
+        return Recipe("octo/shop", ("*",), "3.11", (), test, log, one=one)
+
+    check = first_check(mirror, instance, recipe("python -m pytest"))
     assert check.command == "python -m pytest test_shop.py::test_price_of_nothing"
     assert [*check.files] == ["test_shop.py"] and b"test_price_of_nothing" in check.files["test_shop.py"]
     bare = replace(instance, fail_to_pass=("test_price_of_nothing",))
-    assert first_check(mirror, bare, "bin/test", by_name=True).command == "bin/test test_shop.py -k test_price_of_nothing"
+    assert first_check(mirror, bare, recipe("bin/test", "sympy")).command == "bin/test test_shop.py -k test_price_of_nothing"
     cut = replace(instance, fail_to_pass=("test_shop.py::test_weight[2",))
-    assert first_check(mirror, cut, "t", by_name=False).command == "t test_shop.py::test_weight"
+    assert first_check(mirror, cut, recipe("t")).command == "t test_shop.py::test_weight"
+    titled = replace(instance, fail_to_pass=("test/shop.js::price()::of nothing",))
+    one = "{file} --fgrep '{titles}'"
+    assert (
+        first_check(mirror, titled, recipe("npx mocha", "recorded", one)).command == "npx mocha test/shop.js --fgrep 'price() of nothing'"
+    )
     with pytest.raises(UserError, match="no file of the test patch"):
-        first_check(mirror, replace(instance, fail_to_pass=("test_nowhere",)), "t", by_name=True)
+        first_check(mirror, replace(instance, fail_to_pass=("test_nowhere",)), recipe("t", "sympy"))
