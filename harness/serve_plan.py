@@ -157,7 +157,7 @@ def make_plan(wanted: Wanted, gpus: Sequence[Gpu]) -> Plan:
         Flag(("--tool-strict-level", "parameter"), "the arguments of every call fit the tool's schema, whatever the model had in mind"),
         Flag(
             ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
-            "a call whose form is forced may not be filled with blanks up to its limit",
+            "a reply that a schema shapes may not be filled with blanks up to its limit; a call may, where its parser has a grammar of its own",
         ),
         Flag(("--scheduling-policy", "priority"), "turns of programs near their end go first; others keep the order in which they came"),
         Flag(("--enable-prompt-tokens-details",), "each reply says how much of its prompt was in the cache"),
