@@ -7,6 +7,7 @@ the scripted server. What is read is foreign: a field of the wrong type counts a
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from backstory.agent.arguments import is_object, read_object
@@ -21,6 +22,10 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "content_filter": "filtered",
 }
 _FINISH: Final[Mapping[Stop, str]] = {"end": "stop", "calls": "tool_calls", "length": "length", "filtered": "content_filter"}
+
+
+# Messages whose bytes are kept: those of the conversations that go on side by side.
+MESSAGES_KEPT: Final = 4096
 
 
 def write_messages(messages: Sequence[Message], *, reasoning_fields: Sequence[str] = ("reasoning_content",)) -> list[dict[str, Any]]:
@@ -42,12 +47,19 @@ def read_messages(written: object) -> tuple[Message, ...]:
 def prompt_bytes(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> bytes:
     """Return a prompt in the order in which chat templates lay it out (the first message, the tools, the others), to compare it with other prompts.
 
-    A prompt with messages appended begins with the same bytes.
+    A prompt with messages appended begins with the same bytes. Each message is written once, for every prompt that holds it.
     """
-    first, *others = write_messages(messages)
-    return b"\n".join(
-        json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass") for part in (first, write_tools(tools), *others)
-    )
+    first, *others = messages
+    return b"\n".join((_message_bytes(first), _as_bytes(write_tools(tools)), *map(_message_bytes, others)))
+
+
+@lru_cache(maxsize=MESSAGES_KEPT)
+def _message_bytes(message: Message) -> bytes:
+    return _as_bytes(_write_message(message, ("reasoning_content",)))
+
+
+def _as_bytes(part: object) -> bytes:
+    return json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def write_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:
