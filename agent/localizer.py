@@ -40,11 +40,16 @@ CLOSED = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Findings:
-    """What the localizer hands over. places: best first; diagnosis: what is wrong and what must change, or ""; ended: None when no model was asked."""
+    """What the localizer hands over.
+
+    places: best first; diagnosis: what is wrong and what must change, or ""; ended: None when no model was asked. transcript: all that was said, empty
+    unless the search came to its end.
+    """
 
     places: tuple[Location, ...]
     diagnosis: str
     ended: Ended | None
+    transcript: tuple[Message, ...] = ()
 
     def joined(self, ranking: Localization) -> Localization:
         """Return the ranking with these places, and the files they are in before the others."""
@@ -117,12 +122,13 @@ def find_places(voice: Voice, case: str, ranking: Localization, tools: Sequence[
         )
 
     opening = (system(), Message("user", f"{case}\n{localizer_text(ranking.locations, replies=replies)}"))
-    ended = Conversation(voice, toolbox, opening, steps=replies, recap=recap, remark=remark).run()
+    conversation = Conversation(voice, toolbox, opening, steps=replies, recap=recap, remark=remark)
+    ended = conversation.run()
     if ended.arguments is None:
         seen = [place for place in ranking.locations if place_id(place) in looked]
         return Findings((*seen, *(place for place in ranking.locations if place not in seen)), "", ended)
     named = [place for place, _ in read_places(view, ended.arguments) if place is not None]
-    return Findings(merged(named, ranking.locations), str(ended.arguments["diagnosis"]), ended)
+    return Findings(merged(named, ranking.locations), str(ended.arguments["diagnosis"]), ended, tuple(conversation.messages))
 
 
 def merged(named: Sequence[Location], ranked: Sequence[Location]) -> tuple[Location, ...]:

@@ -47,6 +47,10 @@ End = Literal["done", "limit", "steps", "stuck", "unreadable", "superseded", "ov
 another attempt was proven; with a prompt too long even after compaction; because the model could not be reached any more."""
 
 
+Handover = Literal["findings", "transcript"]
+"""What a conversation that follows upon another begins with: what the first found, or all that was said in it."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """arguments: of the ending call when `why` is "done". note: what happened, in words. replies: how many were had."""
@@ -59,12 +63,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Asked:
-    """A model and how it is asked. context_tokens: its window, None when unknown."""
+    """A model and how it is asked. context_tokens: its window, None when unknown. handover: how the localizer's work goes to who repairs."""
 
     model: Model
     sampling: Sampling
     reply_timeout_s: float
     context_tokens: int | None = None
+    handover: Handover = "findings"
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class _Cut(Exception):
 class Conversation:
     """One agent at work.
 
-    opening: system, card, issue and role. recap: what is known so far, in words, for a compaction. remark: what to add to an observation, given the
+    opening: system, card, issue and role. begin: what it begins with instead, which a compaction leaves behind. recap: what is known so far, in words, for a compaction. remark: what to add to an observation, given the
     call, what it gave and the tree before it; it must follow from these and the graph alone, since it is said again when a run is resumed.
     """
 
@@ -107,13 +112,14 @@ class Conversation:
         steps: int,
         recap: Callable[[], str],
         remark: Callable[[Call, Observation, Oid], str] = lambda call, observation, before: "",
+        begin: Sequence[Message] = (),
     ) -> None:
-        self.messages = list(opening)
+        self.messages = list(begin or opening)
         self._voice, self._toolbox, self._recap, self._remark = voice, toolbox, recap, remark
         self._opening = tuple(opening)
         self._schemas = toolbox.schemas()
         self._steps, self._replies, self._silent = steps, 0, 0
-        self._next_prompt = _least_tokens(opening)
+        self._next_prompt = _least_tokens(self.messages)
         self._compacted = False
         self._reminded = False
         self._watch, self._advisor = Watch(), Advisor()

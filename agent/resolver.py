@@ -77,7 +77,16 @@ class Resolver:
         toolbox = Toolbox(tools, self._desk, closed=CLOSED, ending="submit")
         text = resolver_text(findings.places, findings.diagnosis, similar, has_check=self._examiner.question is not None, replies=replies)
         opening = (system(), Message("user", f"{case}\n{text}"))
-        ended = Conversation(self._voice, toolbox, opening, steps=replies, recap=lambda: self._recap(findings), remark=self._remark).run()
+        goes_on = self._voice.asked.handover == "transcript" and findings.transcript
+        ended = Conversation(
+            self._voice,
+            toolbox,
+            opening,
+            steps=replies,
+            recap=lambda: self._recap(findings),
+            remark=self._remark,
+            begin=(*findings.transcript, Message("user", text)) if goes_on else (),
+        ).run()
         changed = bool(self._desk.patch())
         known = self._examiner.verdict() if changed and ended.why not in UNJUDGED else self._examiner.known()
         return Attempt(

@@ -17,7 +17,7 @@ from typing import cast
 
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.judge import Judge, Stage
-from backstory.agent.loop import Asked
+from backstory.agent.loop import Asked, Handover
 from backstory.agent.messages import Model, Reply, Sampling, Usage
 from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
@@ -53,7 +53,8 @@ CARRIED_BYTES = 4 * 1024 * 1024
 class ModelSettings:
     """Which model is asked and how; no key, since this is recorded.
 
-    api_base: its address, several with a comma between them, None for the provider's own. context_tokens: its window, None when unknown.
+    api_base: its address, several with a comma between them, None for the provider's own. context_tokens: its window, None when unknown. handover: what
+    whoever repairs is given of the search for the place.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ModelSettings:
     temperature: float | None
     context_tokens: int | None
     reply_timeout_s: float
+    handover: Handover = "findings"
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ class ModelSettings:
 
     def asking(self, model: Model) -> Asked:
         """Return how `model` is asked by these settings."""
-        return Asked(model, Sampling(temperature=self.temperature), self.reply_timeout_s, self.context_tokens)
+        return Asked(model, Sampling(temperature=self.temperature), self.reply_timeout_s, self.context_tokens, self.handover)
 
 
 @dataclass(frozen=True)

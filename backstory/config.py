@@ -35,6 +35,7 @@ _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 Value = str | int | float | bool | tuple[str, ...] | None
 SandboxChoice = Literal["auto", "bwrap", "docker", "none"]
 Pull = Literal["missing", "always", "never"]
+Handover = Literal["findings", "transcript"]
 Language = Literal["python", "javascript", "typescript", "java", "go", "rust", "c", "cpp", "ruby", "php", "csharp"]
 
 
@@ -111,16 +112,15 @@ def _switch(value: object) -> bool:
     return value
 
 
-def _pull(value: object) -> str:
-    if value not in get_args(Pull):
-        raise ValueError(f"expected one of {', '.join(get_args(Pull))}")
-    return cast(str, value)
+def _one_of(kind: Any) -> Callable[[object], str]:
+    """Return what reads one of the words of a `Literal`."""
 
+    def read(value: object) -> str:
+        if value not in get_args(kind):
+            raise ValueError(f"expected one of {', '.join(get_args(kind))}")
+        return cast(str, value)
 
-def _sandbox(value: object) -> str:
-    if value not in get_args(SandboxChoice):
-        raise ValueError(f"expected one of {', '.join(get_args(SandboxChoice))}")
-    return cast(str, value)
+    return read
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,11 @@ class Execution:
     sandbox: SandboxChoice = _key(  # noqa: RUF009 (`_key` is `dataclasses.field` with its documentation)
         "auto",
         "`bwrap` runs them in bubblewrap, `docker` in containers, `auto` in the first of these that works here, or it refuses; `none` runs them unprotected",
-        _sandbox,
+        _one_of(SandboxChoice),
     )
     image: str | None = _key(None, "Image whose programs commands run with, in containers; those of this machine if unset", _text)
     image_platform: str | None = _key(None, "Platform of the image, such as `linux/amd64`; the engine's own if unset", _text)
-    pull: Pull = _key("missing", "When an image is fetched: `missing`, `always` or `never`", _pull)  # noqa: RUF009 (as above)
+    pull: Pull = _key("missing", "When an image is fetched: `missing`, `always` or `never`", _one_of(Pull))  # noqa: RUF009 (as above)
     cpus: float | None = _key(None, "Cores that one command may use at once, in containers", _amount)
     free_gib: float = _key(2.0, "GiB that must be free on the engine's disk before an image is fetched or a container begins", _amount)
     prepare: bool = _key(False, "Install what the repository needs into an environment of its own, with network", _switch)
@@ -182,6 +182,11 @@ class ModelChoice:
     temperature: float | None = _key(None, "Temperature of the first attempt; the server's own if unset", _temperature)
     context_tokens: int | None = _key(None, "Tokens of the model's window; a longer prompt is compacted before it is sent", _count)
     reply_timeout: float = _key(600.0, "Seconds one reply of the model may take, with its retries", _seconds)
+    handover: Handover = _key(  # noqa: RUF009 (as above)
+        "findings",
+        "What whoever repairs begins with: the `findings` of the search for the place, or its whole `transcript`",
+        _one_of(Handover),
+    )
 
 
 @dataclass(frozen=True)

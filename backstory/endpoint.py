@@ -28,7 +28,7 @@ def model_settings(face: "Face", choice: "ModelChoice", *, no_model: bool) -> "M
     # Only now: it brings the whole agent along, which `locate` without a model does not need.
     from backstory.agent.runs import ModelSettings
 
-    return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout)
+    return ModelSettings(choice.model, choice.api_base, choice.temperature, choice.context_tokens, choice.reply_timeout, choice.handover)
 
 
 def _served(face: "Face", choice: "ModelChoice") -> "ModelChoice":

@@ -55,7 +55,8 @@ def faulty(root: Path, **files: str) -> Repo:
 
 def is_localizer(request: Request) -> bool:
     """Return whether a request comes from the localizer."""
-    return "find where the code must change" in request.messages[1].text
+    task = next(message.text for message in reversed(request.messages) if message.role == "user" and "# Your task" in message.text)
+    return "find where the code must change" in task
 
 
 def roles(localizer: Iterable[Message | Answer], *attempts: Iterable[Message | Answer]):
