@@ -263,6 +263,14 @@ def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "
 @click.option("--python", metavar="X.Y", help="Interpreter where no recipe names one.  [default: the one that runs this]")
 @click.option("--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated.")
 @click.option(
+    "--test-timeout",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave out a fix whose test files take longer.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
@@ -281,6 +289,7 @@ def mine(
     issues: Path | None,
     python: str | None,
     recipes: tuple[Path, ...],
+    test_timeout: float,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -326,7 +335,8 @@ def mine(
                 f"{mined.instance.id}: {len(mined.instance.fail_to_pass)} to fix, {len(mined.instance.pass_to_pass)} to keep", style="good"
             )
 
-        where = Mine(called, mirror, at, native, Grader(sandbox, cache), _exported(issues), commits, languages, report=screen.report)
+        grader = Grader(sandbox, cache, wall_s=test_timeout)
+        where = Mine(called, mirror, at, native, grader, _exported(issues), commits, languages, report=screen.report)
         found, tally = dig(where, on_mined=on_mined)
     if as_json:
         rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}

@@ -10,6 +10,7 @@ miss, they are excused, by name, and the rest is judged. Where more is missing, 
 
 import gzip
 import json
+import math
 import re
 import secrets
 import shlex
@@ -100,9 +101,9 @@ class Validity:
 class Grader:
     """Gives verdicts, and keeps what they rest on below `cache_dir`. For several threads at once."""
 
-    def __init__(self, sandbox: Sandbox | None, cache_dir: Path) -> None:
-        """sandbox: for environments that were built here; images bring their own."""
-        self._sandbox, self._cache = sandbox, cache_dir
+    def __init__(self, sandbox: Sandbox | None, cache_dir: Path, *, wall_s: float = math.inf) -> None:
+        """sandbox: for environments that were built here; images bring their own. wall_s: of a run at most, where its recipe gives more."""
+        self._sandbox, self._cache, self._wall_s = sandbox, cache_dir, wall_s
 
     def judge(self, instance: Instance, ready: Ready, patch: str) -> Judged:
         """Return the verdict on `patch`, "" for none, with nothing excused. Raises SandboxError when no sandbox can be made."""
@@ -194,7 +195,8 @@ class Grader:
         bound_at = ready.prepared.bound_at
         with using_cache(self._cache), Workspace(ready.mirror, ready.base, work / "tree") as workspace:
             workspace.checkout(tree)
-            limits = replace(_LIMITS, wall_s=ready.recipe.timeout_s)
+            # A run that is stopped is not kept, so one that was kept is the same under any limit that let it end.
+            limits = replace(_LIMITS, wall_s=min(ready.recipe.timeout_s, self._wall_s))
             if isinstance(ready.prepared, Boxed):
                 ran = ready.prepared.run(command, ready, workspace, tree, limits)
                 command = ready.recipe.test  # what the script runs

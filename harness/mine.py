@@ -45,6 +45,7 @@ Rejection = Literal[
     "the same change was seen",
     "environment",
     "does not apply",
+    "tests do not end in time",
     "nothing fails before and passes after",
     "flaky",
 ]
@@ -305,9 +306,11 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
         return None
     runs: list[tuple[Trial, Trial]] = []
     for repeat in range(where.runs):
-        runs.append(
-            (where.grader.trial(ready, before.ours, after.tests, repeat), where.grader.trial(ready, after.ours, after.tests, repeat))
-        )
+        mended = where.grader.trial(ready, after.ours, after.tests, repeat)
+        if mended.stopped in ("wall", "cpu"):
+            tally.reject("tests do not end in time", candidate.commit)
+            return None
+        runs.append((where.grader.trial(ready, before.ours, after.tests, repeat), mended))
         if not _lists(runs[:1])[0]:
             break  # the first run says already that nothing is mended
     if not runs[0][1].results:

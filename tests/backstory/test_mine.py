@@ -36,6 +36,8 @@ def past(tmp_path_factory):
         "Fix what was never broken in any way at all",
         {"shop.py": again + "\nB = 2\n", "test_shop.py": TESTS + NEW_TEST + "\n\ndef test_same():\n    pass\n"},
     )
+    late = TESTS + NEW_TEST + "\n\ndef test_late():\n    import time\n    from shop import C\n    time.sleep(600)\n"
+    repo.commit("Fix what takes for ever, or for longer than anybody waits", {"shop.py": again + "\nC = 3\n", "test_shop.py": late})
     recipes = root / "recipes"
     recipes.mkdir()
     (recipes / "shop.toml").write_text(RECIPE.replace('["1.0"]', '["*"]'))
@@ -47,7 +49,7 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
     """With their tests found by running, in words that do not tell the answer; every other commit has a reason; and what is mined can be run."""
     root, repo = past
     run = CommandLine(tmp_path / "home", PIP_FIND_LINKS=str(SITE))
-    where = ("--name", "octo/shop", "--recipes", root / "recipes", "--issues", root / "issues.json")
+    where = ("--name", "octo/shop", "--recipes", root / "recipes", "--issues", root / "issues.json", "--test-timeout", "20")
     ended = run("bench", "mine", repo.root, *where, "--out", tmp_path / "mined.jsonl", "--json")
     assert ended.exit_code == 0, ended.err
     told = json.loads(ended.out)
@@ -65,6 +67,7 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
         "says no fix": 1,
         "changes no code or no tests": 1,
         "statement says too little": 1,
+        "tests do not end in time": 1,
         "nothing fails before and passes after": 1,
     }
     gold = run(
