@@ -389,5 +389,7 @@ def _import_litellm() -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # requests and exceptions are logged with what they hold
     # A call that is cancelled while litellm prepares it leaves a coroutine behind that nobody wants any more.
     warnings.filterwarnings("ignore", message="coroutine '.*' was never awaited", category=RuntimeWarning)
+    # Of litellm's own types, when it first comes to a provider that has some.
+    warnings.filterwarnings("ignore", message=".*using the `ReadOnly` qualifier", category=UserWarning)
     log.info("model.import seconds=%.1f", time.monotonic() - started)
     return litellm

@@ -52,7 +52,7 @@ class Settings:
     together, None is without limit; at: faults by the number of the request (from 1) they happen to; chance: how likely each other request is to
     meet one of `faults`, drawn from `seed`; most: chance faults at most, None is without limit; drip_s: between two bytes; retry_after_s: what a busy
     server tells; block_tokens: of the prefix cache; pool_tokens: what it says that its cache holds, None says nothing; engines: data-parallel ones, each
-    with such a cache; unknown: a field of requests that it refuses; reasoning_field: how the server calls what the model thought.
+    with such a cache; unknown: a field of requests that it refuses; tells_cached: whether it says what it had cached; reasoning_field: how the server calls what the model thought.
     """
 
     models: tuple[str, ...] = (MODEL,)
@@ -69,6 +69,7 @@ class Settings:
     pool_tokens: int | None = None
     engines: int = 1
     unknown: str = ""
+    tells_cached: bool = True
     reasoning_field: str = "reasoning_content"
 
     def __post_init__(self) -> None:
@@ -327,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reset()
         if isinstance(outcome, Refused):
             return self._send_json(outcome.status, outcome.body, outcome.headers)
-        return self._say(request, outcome, _usage(decision, output_tokens))
+        return self._say(request, outcome, _usage(decision, output_tokens, tells_cached=desk.settings.tells_cached))
 
     def _say(self, request: Request, outcome: Said, usage: Mapping[str, Any]) -> None:
         """Send a reply whole or as a stream of events, in whatever way it is to go wrong."""
@@ -478,12 +479,12 @@ def _rendered(request: Request) -> bytes:
     return b"<|tools|>" + tools + b"".join(b"<|message|>" + part for part in parts)
 
 
-def _usage(decision: _Decision, output_tokens: int) -> dict[str, Any]:
+def _usage(decision: _Decision, output_tokens: int, *, tells_cached: bool) -> dict[str, Any]:
     return {
         "prompt_tokens": decision.prompt_tokens,
         "completion_tokens": output_tokens,
         "total_tokens": decision.prompt_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": decision.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": decision.cached_tokens} if tells_cached else None,
     }
 
 

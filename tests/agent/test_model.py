@@ -12,6 +12,7 @@ from email.utils import formatdate
 
 import pytest
 
+from backstory.agent.budget import total
 from backstory.agent.failures import Failure, is_overflow, read_retry_after, remedy
 from backstory.agent.faults import FAULTS
 from backstory.agent.messages import Message, ToolCall, Usage
@@ -44,6 +45,14 @@ def test_a_reply_says_what_was_said_and_what_it_cost():
     assert first.usage.input_tokens <= second.usage.cached_tokens + 16  # all whole blocks of the first prompt, and its reply
     assert (first.usage.reusable_tokens, second.usage.reusable_tokens > 0) == (0, True)
     assert second.usage.cached_tokens >= 0.8 * second.usage.reusable_tokens  # the server forgot nothing; it lays prompts out in its own way
+
+
+def test_a_server_that_does_not_say_what_it_had_cached():
+    """vLLM without its flag says null: unknown is not none, here and in the sum over a run."""
+    with conversation(SCRIPT, Settings(tells_cached=False)) as (model, _):
+        usage = ask(model).usage
+    assert usage.cached_tokens is None and usage.input_tokens > 0 and usage.reusable_tokens == 0
+    assert total(usage, usage).cached_tokens is None and total(usage, replace(usage, cached_tokens=3)).cached_tokens == 3
 
 
 def test_the_history_arrives_whole():

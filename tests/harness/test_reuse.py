@@ -4,9 +4,10 @@ import pytest
 
 from backstory.agent.messages import Message, Reply, Usage
 from backstory.agent.trace import Event
+from backstory.agent.vitals import vitals
 from backstory.agent.written import to_json
 from backstory.harness.reuse import Reuse, reuse_of
-from backstory.harness.show import reuse_words
+from backstory.harness.show import reuse_words, served_words
 
 
 def events(*usages, lane="attempt-1", kind="reply"):
@@ -53,3 +54,41 @@ def test_what_was_lost_is_said_in_words():
     assert reuse_words(Reuse(3, 0, 0, 0)) == "cache: of 3 turns 3 found all of the turn before"
     said = reuse_words(Reuse(3, 2, 1, 4096))
     assert "of 6 turns 3 found all" in said and "2 its prompt and not its reply" in said and "4,096 tokens of prompts pushed out" in said
+
+
+BEFORE = """
+# TYPE vllm:num_preemptions counter
+process_start_time_seconds 1000.5
+vllm:prompt_tokens_by_source_total{engine="0",source="local_compute"} 100
+vllm:prompt_tokens_by_source_total{engine="0",source="local_cache_hit"} 40
+vllm:prefix_cache_queries_total{engine="0"} 140
+vllm:prefix_cache_hits_total{engine="0"} 40
+vllm:prefix_cache_hits_created{engine="0"} 1700000000
+vllm:num_preemptions_total{engine="0"} 1
+vllm:num_preemptions_total{engine="1"} 1
+vllm:request_queue_time_seconds_sum{engine="0"} 2.5
+vllm:request_queue_time_seconds_count{engine="0"} 5
+"""
+
+
+def test_what_a_server_did_meanwhile():
+    """The difference of its counters, over its engines; requests that were put back are named, since no hit rate shows them."""
+    after = BEFORE.replace("} 100", "} 130").replace("} 40", "} 110").replace('{engine="1"} 1', '{engine="1"} 3')
+    did = vitals(after).since(vitals(BEFORE))
+    assert (did.computed, did.found, did.preempted, did.queued_s) == (30, 70, 2, 0.0)
+    said = served_words(did)
+    assert (
+        said
+        == "the server meanwhile: 70 tokens of prompts found in its cache and 30 computed (70 %), 2 requests put back and computed again"
+    )
+
+
+def test_a_server_that_was_started_again_has_done_what_it_did_since():
+    """Its counters began anew; a difference would say nothing."""
+    again = vitals(BEFORE.replace("1000.5", "2000.5"))
+    assert again.since(vitals(BEFORE)) == again
+
+
+def test_a_server_without_counts_by_source():
+    """Older versions say what was looked up and what was found."""
+    assert vitals("\n".join(line for line in BEFORE.splitlines() if "source" not in line)).computed == 100
