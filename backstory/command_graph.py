@@ -28,7 +28,13 @@ DEPTH, LIMIT = 1, 500  # the neighbours of what was named; as many nodes as a dr
 @options.repo
 @click.option("--at", metavar="REV", help="Commit to look from.  [default: HEAD]")
 @click.option("--export", "form", type=click.Choice(["graphml", "json", "dot"]), default="json", show_default=True, help="How to write it.")
-@click.option("--kind", "kinds", metavar="KIND", multiple=True, help="A kind of edge to walk; may be repeated.  [default: all but parent]")
+@click.option(
+    "--kind",
+    "kinds",
+    metavar="KIND",
+    multiple=True,
+    help="A kind of edge to walk; may be repeated.  [default: all but parent and authored]",
+)
 @click.option("--depth", type=click.IntRange(min=0), default=DEPTH, show_default=True, help="Edges to walk from the seeds, either way.")
 @click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="Nodes to write at most, nearest first.")
 @options.talk
@@ -36,7 +42,7 @@ DEPTH, LIMIT = 1, 500  # the neighbours of what was named; as many nodes as a dr
 def graph(
     face: Face, seeds: tuple[str, ...], repo: Path, at: str | None, form: str, kinds: tuple[str, ...], depth: int, limit: int
 ) -> None:
-    """Write the part of the graph around SEEDS: files, symbols, lines, commits or issue numbers (#123); around every source file when none is named.
+    """Write the part of the graph around SEEDS: files, symbols, lines, commits, issue numbers (#123) or authors; around every source file when none is named.
 
     Every edge carries its kind, how sure it is (weight), and what it rests on (evidence).
     """
@@ -66,7 +72,7 @@ def _kinds(named: tuple[str, ...]) -> "list[EdgeKind]":
     for kind in named:
         if kind not in known:
             raise UserError(f"{kind!r} is no kind of edge; there are {', '.join(known)}")
-    return [kind for kind in known if (kind in named if named else kind != "parent")]
+    return [kind for kind in known if (kind in named if named else kind not in ("parent", "authored"))]
 
 
 def _seed(view: "View", asked: str) -> str:
@@ -90,6 +96,11 @@ def _seed(view: "View", asked: str) -> str:
         case IssueNumber():
             return found.node
         case Observation():
+            authors = [author for author in view.graph.authors() if asked in (author, author.partition(" <")[0])]
+            if len(authors) == 1:
+                return authors[0]
+            if authors:
+                raise UserError(f"{asked!r} has several addresses; name one: {', '.join(repr(author) for author in authors)}")
             raise UserError("; ".join(" ".join(line.split()) for line in found.text.splitlines()))
         case _:
             raise UserError(f"{asked!r} is a folder; name a file, a symbol, a commit or an issue number")

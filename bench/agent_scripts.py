@@ -20,6 +20,7 @@ from backstory.agent.script import Answer, Answers, Request, Script, call, tool_
 
 # What only the localizer is asked (prompts/localizer.md).
 LOCALIZER = "find where the code must change"
+TASK = "# Your task"
 # More replies than an agent has, of those that never end by themselves.
 ENDLESS = 100
 
@@ -45,7 +46,8 @@ class Scripts:
 
 def is_localizer(request: Request) -> bool:
     """Return whether a request comes from the localizer."""
-    return LOCALIZER in request.messages[1].text
+    task = next(message.text for message in reversed(request.messages) if message.role == "user" and TASK in message.text)
+    return LOCALIZER in task
 
 
 # --- the way to the true patch ---------------------------------------------------------------------------------------------------------------

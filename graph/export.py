@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Format = Literal["graphml", "json", "dot"]
 NodeFacts = Mapping[str, str | int]
-"""What is said of a node: always `kind` ("commit", "file", "test", "class", "function", "method", "issue" or "name", one a file had once) and `label`."""
+"""What is said of a node: always `kind` ("commit", "file", "test", "class", "function", "method", "issue", "author" or "name", one a file had once) and `label`."""
 
 SHORT_OID = 12  # digits of a commit shown to a person
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # the complement of XML 1.0's Char
-_SHAPES = {"commit": "ellipse", "file": "folder", "test": "note", "issue": "diamond", "name": "plaintext"}
+_SHAPES = {"commit": "ellipse", "file": "folder", "test": "note", "issue": "diamond", "name": "plaintext", "author": "house"}
 
 
 def node_facts(graph: RepoGraph, node: str) -> NodeFacts:
@@ -40,6 +40,8 @@ def node_facts(graph: RepoGraph, node: str) -> NodeFacts:
             "last_line": symbol.span.last,
             "signature": symbol.signature,
         }
+    if node in graph.authors():
+        return {"kind": "author", "label": node.partition(" <")[0], "commits": len(graph.authors()[node])}
     return {"kind": "issue" if re.fullmatch(r"#\d+", node) else "name", "label": node}
 
 

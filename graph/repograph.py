@@ -545,6 +545,7 @@ class RepoGraph:
             "renamed_from": sum(1 for number, _, _ in self._past.renames() if number in self._positions),
             "co_changed": self._count_pairs(changes),
             "reverts": len(self._reverts),
+            "authored": len(self._positions),
             **{kind: len(found) for kind, found in self._message_edges.items()},
         }
         edges.update(self.code.edge_counts().items())
@@ -579,8 +580,12 @@ class RepoGraph:
             found += [replace(edge, src=symbol) for edge in self.co_changed(past.path, files)]
         return found
 
+    def authors(self) -> Mapping[str, Sequence[Oid]]:
+        """Return who wrote commits, as they are called there (`Name <address>`), each with theirs, newest first. One person may have several names."""
+        return self._commits_of
+
     def subgraph(self, seeds: Sequence[str], kinds: Sequence[EdgeKind], depth: int, limit: int) -> "networkx.MultiDiGraph[str]":
-        """Return the part of the graph within `depth` edges of the seeds (commit ids, paths, symbol ids, `#123`), over edges of these kinds.
+        """Return the part of the graph within `depth` edges of the seeds (commit ids, paths, symbol ids, `#123`, authors), over edges of these kinds.
 
         Edges are walked both ways and keep their direction; each carries its kind as key, and `weight` and `evidence`. Nearest first, and not
         over `limit` nodes. The past of a symbol is followed where the symbol is a seed (`past_edges`).
@@ -694,6 +699,14 @@ class RepoGraph:
         return History(path, span, name, steps, is_whole)
 
     @cached_property
+    def _commits_of(self) -> dict[str, list[Oid]]:
+        """Return the commits of each author, newest first."""
+        found: dict[str, list[Oid]] = defaultdict(list)
+        for message in self._messages:
+            found[message.author].append(message.oid)
+        return found
+
+    @cached_property
     def _message_edges(self) -> dict[EdgeKind, list[Edge]]:
         """Return the edges that messages tell of, by kind."""
         found: dict[EdgeKind, list[Edge]] = {"mentions": [], "fixed": []}
@@ -761,6 +774,8 @@ class RepoGraph:
         """Return the edges of these kinds that begin or end at a node, history first, in a fixed order."""
         told = self._message_edges_at.get(node, ()) if {"mentions", "fixed", "reverts"} & set(kinds) else ()  # it reads all messages
         found: list[Edge] = [edge for edge in told if edge.kind in kinds]
+        if "authored" in kinds:
+            found += [Edge("authored", node, oid) for oid in self._commits_of.get(node, ())]
         if _COMMIT_ID.fullmatch(node):
             return [*found, *self._edges_at_commit(Oid(node), kinds)] if node in self else []
         path = RepoPath(node)
@@ -781,6 +796,8 @@ class RepoGraph:
             found += [Edge("parent", Oid(self._skeleton.oids[child].hex()), oid) for child in self._children.get(number, ())]
         if "touched" in kinds:
             found += [Edge("touched", oid, path) for path in dict.fromkeys(self.changed_paths(oid)) if path is not None]
+        if "authored" in kinds:
+            found.append(Edge("authored", self.message(oid).author, oid))
         if "introduced" in kinds:
             found += [*(self.introduced(oid) if self._says_fix(oid) else ()), *self.mended(oid)]
         return found

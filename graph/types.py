@@ -38,6 +38,7 @@ EdgeKind = Literal[
     "reverts",
     "mentions",
     "renamed_from",
+    "authored",  # snapshots keep a kind by its place in this list: new ones go to its end
 ]
 
 

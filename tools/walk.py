@@ -46,6 +46,7 @@ WORDS: Mapping[EdgeKind, tuple[str, str]] = {
     "reverts": ("reverts", "reverted by"),
     "mentions": ("mentions", "mentioned by"),
     "renamed_from": ("was called", "is now"),
+    "authored": ("wrote", "written by"),
 }
 
 

@@ -89,6 +89,9 @@ def test_a_part_of_the_graph_is_written_for_other_programs(cli, repo):
         ("touched", repo.head),
     }
     assert cli("graph", "--export", "graphml", "--repo", repo.root).out.startswith("<graphml")
+    author = repo.git("log", "-1", "--format=%an").strip()
+    wrote = json.loads(cli("graph", author, "--kind", "authored", "--depth", "1", "--repo", repo.root).out)
+    assert wrote["nodes"][0]["kind"] == "author" and {edge["kind"] for edge in wrote["edges"]} == {"authored"}
     assert cli("graph", "src/dates.py:1", repo.head[:9], "--export", "dot", "--repo", repo.root).out.startswith("digraph backstory {\n")
     for arguments in (["--kind", "loves"], ["nothing_like_it"]):
         ended = cli("graph", *arguments, "--repo", repo.root)

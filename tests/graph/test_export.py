@@ -7,7 +7,7 @@ import networkx
 import pytest
 from graphs import graph_of
 
-from backstory.graph.export import as_dot, as_graphml, as_json
+from backstory.graph.export import as_dot, as_graphml, as_json, node_facts
 from repos import Repo
 
 KINDS = ("contains", "calls", "tests", "touched", "co_changed", "mentions", "renamed_from")
@@ -79,3 +79,14 @@ def test_the_past_of_a_seed_is_in_the_subgraph(graph):
     assert {kind for *_, kind in graph.subgraph(["shop.py:price"], ("touched",), 1, 100).edges(keys=True)} == {"touched"}
     found = graph.subgraph(["shop.py"], ("contains", "touched"), 2, 100)
     assert not any(target == "shop.py:price" for _, target, kind in found.edges(keys=True) if kind == "touched")
+
+
+def test_an_author_is_a_node(graph):
+    """Linked to each commit, newest first; told by name, with how many commits are theirs."""
+    author = graph.message(graph.at).author
+    found = graph.subgraph([author], ("authored",), 1, 100)
+    assert list(found) == [author, *(message.oid for message in graph.messages())] and found.number_of_edges() == 3
+    assert node_facts(graph, author) == {"kind": "author", "label": author.partition(" <")[0], "commits": 3}
+    around = graph.subgraph([graph.at], ("authored",), 2, 100)
+    assert set(around) == set(found)
+    assert list(graph.subgraph([author], KINDS, 1, 100)) == [author]
