@@ -21,6 +21,7 @@ from backstory.agent.loop import Asked, Handover
 from backstory.agent.messages import Model, Reply, Sampling, Usage
 from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
+from backstory.agent.surroundings import find_surroundings
 from backstory.agent.trace import Divergence, Event, RecordedTrace, ReplayedTrace, Trace, is_held, read_events
 from backstory.agent.types import Issue, Solution
 from backstory.agent.vitals import Vitals, vitals_of
@@ -28,23 +29,17 @@ from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.build import build_graph
 from backstory.graph.lock import using_cache
-from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import selected
 from backstory.graph.source import Source, circumstances, in_short, open_source, resolve, uncommitted
 from backstory.graph.types import Oid, RepoPath, Report
 from backstory.tools.commands import check_files
-from backstory.tools.docker import Docker
-from backstory.tools.environment import Environment, PipSettings, build_outputs, find_environment, open_prepared, prepare_environment
-from backstory.tools.image import image_environment, not_tracked
+from backstory.tools.environment import PipSettings
 from backstory.tools.limits import Limits
 from backstory.tools.paths import read_file
-from backstory.tools.sandbox import CONTAINERS, Choice, Containers, Sandbox, open_sandbox
-from backstory.tools.shell import Mount
+from backstory.tools.sandbox import CONTAINERS, Choice, Containers, open_sandbox
 from backstory.tools.verdicts import VerdictCache
-from backstory.tools.workspace import Workspace, clear_dead
+from backstory.tools.workspace import clear_dead
 
-# Where a bare repository's work tree appears inside the sandbox; a checkout's appears at its own path.
-BARE_ROOT = Path("/workspace")
 # An uncommitted test larger than this is not carried: it would be written into the trace.
 CARRIED_BYTES = 4 * 1024 * 1024
 
@@ -349,7 +344,7 @@ def _go(
         stack.callback(clear_dead, graph.mirror)  # a killed run that had nothing left to run leaves its work trees to whoever ends it
         sandbox = open_sandbox(request.sandbox, request.containers)
         with phases("environment"):
-            surroundings = _surroundings(request, source, graph, sandbox, work_dir, pip, report)
+            surroundings = find_surroundings(request, source, graph, sandbox, work_dir, pip, report)
         environment = surroundings.environment
         stage = Stage(sandbox, environment, surroundings.bound_at, surroundings.laid_over, Limits(wall_s=request.check_timeout_s))
         cache = stack.enter_context(VerdictCache(graph.mirror.path.parent / "verdicts.db")) if remember else None
@@ -442,50 +437,6 @@ def _refuse_contradictions(request: FixRequest) -> None:
         raise UserError(f"the image {image!r} needs containers, and the sandbox is {request.sandbox!r}; pass --sandbox docker")
     if image and request.prepare:
         raise UserError(f"the image {image!r} brings its own environment; leave out --prepare, or the image")
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """Where checks run. bound_at: where the sandbox shows a work tree; laid_over: what no commit has of it and an install needs."""
-
-    environment: Environment
-    bound_at: Path
-    laid_over: tuple[Mount, ...]
-
-
-def _surroundings(
-    request: FixRequest,
-    source: Source,
-    graph: RepoGraph,
-    sandbox: Sandbox,
-    work_dir: Path,
-    pip: PipSettings | None,
-    report: Report,
-) -> _Surroundings:
-    """Return what the image brings; else what was prepared; else what the checkout or the user has, or with --prepare what is built from the base."""
-    own = source.work_tree or BARE_ROOT / request.repo.resolve().name.removesuffix(".git")
-    if isinstance(sandbox, Docker) and not sandbox.own_programs:
-        brought = image_environment(sandbox, cache_dir=request.cache_dir)
-        bound_at = brought.root or own
-        return _Surroundings(brought.environment, bound_at, not_tracked(brought.outputs, bound_at, graph.mirror.files(graph.at)))
-    if request.prepared is not None:
-        prepared = open_prepared(request.prepared, path=request.search_path)
-        return _Surroundings(prepared.environment, prepared.bound_at, ())
-    outputs = build_outputs(source.work_tree) if source.work_tree else ()
-    if not request.prepare:
-        return _Surroundings(find_environment(source.work_tree, active=request.active_environment, path=request.search_path), own, outputs)
-    with Workspace(graph.mirror, graph.at, work_dir / "prepare") as workspace:
-        environment = prepare_environment(
-            workspace.root,
-            bound_at=own,
-            cache_dir=request.cache_dir,
-            sandbox=sandbox,
-            path=request.search_path,
-            pip=pip,
-            mounts=workspace.mounts(own),
-            report=report,
-        )
-    return _Surroundings(environment, own, outputs)
 
 
 def _carry(request: FixRequest, source: Source) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backstory.agent.runs import BARE_ROOT
+from backstory.agent.surroundings import BARE_ROOT
 from backstory.errors import UserError
 from backstory.graph.lock import using_cache
 from backstory.graph.mirror import Mirror, open_mirror, open_source, resolve
