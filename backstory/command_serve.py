@@ -1,8 +1,10 @@
 """`serve`: a vLLM server for the agents, begun, tried out, found again and stopped; or one that runs already, adopted."""
 
 import time
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -11,7 +13,7 @@ from backstory.endpoint import RECORD
 from backstory.face import Face
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from backstory.harness.gpus import Gpu
     from backstory.harness.selftest import Served
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.5
 LOG_LINES: Final = 30
+# How often a server that ends by itself is started again; one that ends oftener has a fault that starting does not mend.
+RESTARTS: Final = 3
+RESTARTS_WITHIN_S: Final = 3600.0
 LAST_WORDS: Final = 8  # lines of the log that are shown when the server ends at its start
 START: Final = "start"
 LOG: Final = "server.log"
@@ -302,7 +307,7 @@ def _run(face: Face, plan: "Plan", python: str, wait_s: float, *, background: bo
             face.say(f"serving {record.model} at {served.api_base}; `backstory fix ISSUE` finds it")
         face.out.flush()
         if told:
-            _stay(record)
+            _stay(face, plan, record, env, wait_s)
         return int(ExitCode.VERIFIED if ok else ExitCode.MODEL)
     except KeyboardInterrupt:
         if not told:
@@ -315,14 +320,30 @@ def _run(face: Face, plan: "Plan", python: str, wait_s: float, *, background: bo
             (state / RECORD).unlink(missing_ok=True)
 
 
-def _stay(record: "Record") -> None:
-    """Wait until the server ends. Raises ModelError then: nobody asked it to."""
+def _stay(face: Face, plan: "Plan", record: "Record", env: "Mapping[str, str]", wait_s: float) -> NoReturn:
+    """Keep a server running: one that ends by itself is started again, since programs wait for it. Raises ModelError when it ends too often."""
     from backstory.errors import ModelError
+    from backstory.harness.served import write_record
+    from backstory.tools.service import begin
 
-    assert record.service is not None
-    while record.service.runs():
-        time.sleep(LOOK_S)
-    raise ModelError(f"{record.model} ended by itself; `backstory serve logs` shows why")
+    state, ended = face.folders().state, deque[float](maxlen=RESTARTS)
+    service = record.service
+    assert service is not None
+    try:
+        while True:
+            while service.runs():
+                time.sleep(LOOK_S)
+            service.stop()  # what is left of its group
+            if len(ended) == RESTARTS and time.monotonic() - ended[0] < RESTARTS_WITHIN_S:
+                raise ModelError(f"{record.model} ended by itself {RESTARTS + 1} times; `backstory serve logs` shows why")
+            ended.append(time.monotonic())
+            face.warn(f"{record.model} ended by itself; starting it again")
+            service = begin(record.command, env=env, log=state / LOG)
+            served = _wait_ready(face, plan, service, state / LOG, wait_s)
+            write_record(state / RECORD, replace(record, served=served, since=time.time(), service=service))
+            face.warn(f"{record.model} is back")
+    finally:
+        service.stop()
 
 
 def _wait_ready(face: Face, plan: "Plan", service: "Service", log: Path, wait_s: float) -> "Served":

@@ -93,13 +93,26 @@ def test_in_the_foreground_an_interrupt_stops_it(cli, vllm, port):
         assert not runs(told["pid"]) and not (cli.home / "state" / "server.json").exists()
 
 
-def test_a_server_that_ends_by_itself_ends_the_command(cli, vllm, port):
-    """Whoever kills the server sees the command say so, with the code of a model that cannot be used."""
+def test_a_server_that_ends_by_itself_is_started_again(cli, vllm, port):
+    """Programs wait for it, so it comes back at its address and is written down anew; one that ends again and again ends the command with code 7."""
     argv = cli.argv("serve", "small", "--cpu", "--python", vllm, "--port", port, "--json")
     with subprocess.Popen(argv, env=cli.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGKILL)
-        assert process.wait(30) == 7
-        assert "small ended by itself" in process.stderr.read()
+        pids = [json.loads(process.stdout.readline())["pid"]]
+        for _ in range(3):
+            os.kill(pids[-1], signal.SIGKILL)
+            until = time.monotonic() + 60
+            while record(cli)["service"]["pid"] == pids[-1] and time.monotonic() < until:
+                time.sleep(0.05)
+            pids.append(record(cli)["service"]["pid"])
+            assert runs(pids[-1]) and cli("serve", "status").exit_code == 0
+        os.kill(pids[-1], signal.SIGKILL)
+        assert process.wait(60) == 7
+        said = process.stderr.read()
+        assert (
+            said.count("small ended by itself; starting it again") == said.count("small is back") == 3
+            and "small ended by itself 4 times" in said
+        )
+    assert len(set(pids)) == 4 and not any(runs(pid) for pid in pids)
 
 
 @pytest.mark.parametrize(
