@@ -302,6 +302,7 @@ def mine(
     import json
     import platform
     import time
+    from dataclasses import replace
 
     from backstory.config import made
     from backstory.graph.languages import LANGUAGES
@@ -326,6 +327,7 @@ def mine(
         known, languages = read_recipes(recipes), [language.name for language in LANGUAGES]
         if not any(recipe.repository == called and ANY in recipe.versions for recipe in known):
             known, languages = [plain_recipe(called, version, needs)], ["python"]
+        known = [replace(recipe, at=at) for recipe in known]  # one environment for the whole stretch, that of its end
         native = Native(str(repo.resolve()).replace("{", "{{").replace("}", "}}"), known, cache, sandbox, path, _pip(face))
 
         def on_mined(mined: Mined) -> None:

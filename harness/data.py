@@ -275,6 +275,7 @@ def _rebench(row: _Row) -> Setup:
         parser=config.text("log_parser", default=""),
         image=row.text("docker_image", default=row.text("image_name", default="")),
         one=config.text("one", default=""),
+        at=config.text("at", default=""),
     )
 
 

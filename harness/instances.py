@@ -27,6 +27,7 @@ class Setup:
 
     python: "3.9". commands: shell commands, in order. test_command: without the files. parser: the name of a log's form. image: of a container.
     script: the official one that puts the tests in place and runs them. one: how one test is named to the test command, "" by its form.
+    at: the commit in whose tree the commands were run, "" for the instance's base.
     """
 
     python: str = ""
@@ -36,6 +37,7 @@ class Setup:
     image: str = ""
     script: str = ""
     one: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,7 @@ def row_of(mined: Mined) -> dict[str, object]:
             "test_cmd": setup.test_command,
             "log_parser": setup.parser,
             **({"one": setup.one} if setup.one else {}),
+            "at": setup.at,
         },
         "fix_commit": mined.commit,
         "statement_from": mined.statement.source,

@@ -77,18 +77,20 @@ class Native:
         except UserError as error:
             return NotHere(str(error))
         try:
-            prepared = self._prepared(mirror, base, recipe, interpreter, kept_for=recipe.name(instance.version), bound_at=BARE_ROOT / name)
+            prepared = self._prepared(source, base, recipe, interpreter, kept_for=recipe.name(instance.version), bound_at=BARE_ROOT / name)
         except UserError as error:
             return NotHere(f"the environment of {recipe.name(instance.version)} cannot be made: {error}")
         return Ready(source, mirror, base, recipe, prepared, with_variables(prepared.environment, recipe.variables))
 
-    def _prepared(self, mirror: Mirror, base: Oid, recipe: Recipe, interpreter: Interpreter, *, kept_for: str, bound_at: Path) -> Prepared:
-        """Return the environment of a recipe, built in a tree of `base` where it is not there yet."""
+    def _prepared(self, source: Source, base: Oid, recipe: Recipe, interpreter: Interpreter, *, kept_for: str, bound_at: Path) -> Prepared:
+        """Return the environment of a recipe, built where it is not there yet in the tree that the recipe names, or else in that of `base`."""
         folder = built_in(recipe.commands, base=interpreter, name=kept_for, bound_at=bound_at, cache_dir=self.cache_dir)
         if is_built(folder):
             return open_prepared(folder, path=self.path)
+        at = resolve(source, recipe.at or base)
+        mirror = open_mirror(source, at, cache_dir=self.cache_dir, report=self.report)
         work = self.cache_dir / "work" / f"prepare-{secrets.token_hex(4)}"
-        with using_cache(self.cache_dir), Workspace(mirror, base, work / "tree") as workspace:
+        with using_cache(self.cache_dir), Workspace(mirror, at, work / "tree") as workspace:
             return build_environment(
                 workspace.root,
                 recipe.commands,

@@ -45,7 +45,10 @@ _NEEDED = ("versions", "test")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one environment is made and how tests run in it. The fields are those of the file; timeout_s: in seconds."""
+    """How one environment is made and how tests run in it. The fields are those of the file; timeout_s: in seconds.
+
+    at: the commit in whose tree the commands are run, "" for the base of the instance that is first; in no file, since it is for one stretch of a history.
+    """
 
     repository: str
     versions: tuple[str, ...]
@@ -59,6 +62,7 @@ class Recipe:
     image: str = ""
     mounts: tuple[str, ...] = ()
     one: str = ""
+    at: str = ""
 
     def command_for(self, file: RepoPath, names: Sequence[str]) -> str:
         """Return the test command for one test of a file; names: of what it lies in, its own last."""
@@ -68,7 +72,8 @@ class Recipe:
 
     def name(self, version: str) -> str:
         """Return what an environment made by this recipe is kept for: the repository and the version, or the repository alone where all share one."""
-        return self.repository if ANY in self.versions else f"{self.repository} {version}"
+        name = self.repository if ANY in self.versions else f"{self.repository} {version}"
+        return f"{name} at {self.at}" if self.at else name
 
 
 def read_recipes(folders: Sequence[Path] = ()) -> list[Recipe]:
@@ -105,7 +110,7 @@ def recipe_for(instance: Instance, recipes: Iterable[Recipe]) -> Recipe | str:
 
 def setup_of(recipe: Recipe) -> Setup:
     """Return what a row says of a recipe, so that it needs none elsewhere; its variables, runner and limits it cannot say."""
-    return Setup(python=recipe.python, commands=recipe.commands, test_command=recipe.test, parser=recipe.log, one=recipe.one)
+    return Setup(python=recipe.python, commands=recipe.commands, test_command=recipe.test, parser=recipe.log, one=recipe.one, at=recipe.at)
 
 
 def _of_row(instance: Instance) -> Recipe:
@@ -113,7 +118,14 @@ def _of_row(instance: Instance) -> Recipe:
     setup = instance.setup
     version = instance.version or ANY
     return Recipe(
-        instance.repository, (version,), setup.python, setup.commands, setup.test_command, setup.parser or "pytest", one=setup.one
+        instance.repository,
+        (version,),
+        setup.python,
+        setup.commands,
+        setup.test_command,
+        setup.parser or "pytest",
+        one=setup.one,
+        at=setup.at,
     )
 
 

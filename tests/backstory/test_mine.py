@@ -102,9 +102,11 @@ def test_fixes_of_a_javascript_project_become_instances(tmp_path):
     """By a recipe, with tests known by file and titles; a run that is given one of them mends what a past commit broke."""
     repo = Repo(tmp_path / "list")
     start = {"package.json": "{}", ".gitignore": "node_modules\n", "list.js": LIST, "test/list.js": LIST_TESTS}
-    repo.commit("Start", {**start, "mocha_modules/mocha/lib/runner.js": mocha.RUNNER, "mocha_modules/mocha/cli.js": mocha.CLI})
+    repo.commit("Start", start)
     repo.commit("Count to the end", {"list.js": BROKEN})
     repo.commit("Fix the last of a list, which was always undefined", {"list.js": LIST, "test/list.js": LIST_TESTS + LAST_TEST})
+    # What tests need is that of the end of the stretch, for all of it.
+    end = repo.commit("Test by mocha", {"mocha_modules/mocha/lib/runner.js": mocha.RUNNER, "mocha_modules/mocha/cli.js": mocha.CLI})
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "list.toml").write_text(MOCHA_RECIPE)
     run = CommandLine(tmp_path / "home")
@@ -117,6 +119,7 @@ def test_fixes_of_a_javascript_project_become_instances(tmp_path):
         ["test/list.js::last()::is the last"],
         ["test/list.js::first()::is the first"],
     )
+    assert row["install_config"]["at"] == end
     ended = run(
         *("bench", "run", "--data", tmp_path / "list.jsonl", "--repos", tmp_path / "{name}", "--no-model", "--with-check"),
         *("--out", tmp_path / "out", "--json"),
