@@ -34,8 +34,8 @@ def test_it_passes_the_self_test_and_is_found(small, tmp_path):
 
 
 def test_a_fix_tells_what_it_asked(small, tmp_path):
-    """`fix` finds the server, ends with a documented code, leaves the checkout alone and keeps its budget; each reply's cost is on record and comes to what the
-    server counted, its beginning is in the cache from the second on, in whole blocks; `show` prints the sums and `replay` gives the same without asking.
+    """`fix` finds the server, ends with a documented code, leaves the checkout alone and keeps its budget; each reply's cost and waiting is on record, the costs come
+    to what the server counted, the beginning is in the cache from the second on, in whole blocks; `show` prints the sums, `replay` gives the same unasked.
     """
     repo = faulty(tmp_path / "repo")
     before, counted = state_of(repo.root), work(small)
@@ -58,11 +58,14 @@ def test_a_fix_tells_what_it_asked(small, tmp_path):
     assert sums[0] + sums[2] <= BUDGET_TOKENS
     asked = work(small)
     assert sums == [now - then for now, then in zip(asked, counted, strict=True)]
-    tokens = said["agents"]["tokens"]
+    tokens, served = said["agents"]["tokens"], said["served"]
     assert [tokens["input"], tokens["cached"], tokens["output"]] == sums
+    assert [served["computed"] + served["found"], served["found"], served["generated"]] == sums
+    assert all(usage["queued_s"] is not None and usage["first_s"] > 0 for usage in usages)
 
     shown = small.cli("show", "last").out
     assert f"{len(usages)} replies: {sums[0]:,} tokens in ({sums[1]:,} of them cached" in shown
+    assert f"the server meanwhile: {sums[1]:,} tokens of prompts found in its cache and {sums[0] - sums[1]:,} computed" in shown
     replayed = small.cli("replay", "last", VIRTUAL_ENV=sys.prefix)
     assert (replayed.exit_code, replayed.out) == (0, "the same, without a patch\n"), replayed.out + replayed.err
     assert work(small) == asked
