@@ -342,7 +342,8 @@ def mine(
         found, tally = dig(where, on_mined=on_mined)
     if as_json:
         rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}
-        face.give({"commits": tally.commits, "candidates": tally.candidates, "mined": [row_of(one) for one in found], "rejected": rejected})
+        mined = [row_of(one) for one in found]
+        face.give({"commits": tally.commits, "candidates": tally.candidates, "mined": mined, "rejected": rejected, "said": tally.said})
         return
     for line in told(tally, found, time.monotonic() - started):
         face.say(line)

@@ -67,6 +67,13 @@ class Trial:
     results: Mapping[str, str]
 
 
+def gave_no_answer(trial: Trial) -> str:
+    """Return why a run says nothing of the tree, for a limit or for what is missing here, or ""."""
+    if trial.stopped:
+        return trial.summary
+    return trial.distrust if _NOT_OF_THE_PATCH.search(trial.distrust) else ""
+
+
 @dataclass(frozen=True)
 class Judged:
     """A verdict. grade: ours, by the record; official: by the log, None where nobody reads it; both None when nothing ran. trials: keys of the runs behind it, ours first.

@@ -25,7 +25,7 @@ from backstory.graph.mirror import Mirror
 from backstory.graph.selection import place_of
 from backstory.graph.types import Oid, RepoPath, Report, silent
 from backstory.harness.instances import Instance, added_text
-from backstory.harness.judging import Grader, Trial
+from backstory.harness.judging import Grader, Trial, gave_no_answer
 from backstory.harness.native import Native, NotHere
 from backstory.harness.recipes import Recipe, setup_of
 from backstory.harness.trees import judged_trees
@@ -109,15 +109,18 @@ class Mined:
 
 @dataclass
 class Tally:
-    """What became of the commits that were looked at. rejected: commits by reason."""
+    """What became of the commits that were looked at. rejected: commits by reason; said: what a run or an installation said, by commit."""
 
     commits: int = 0
     candidates: int = 0
     rejected: dict[Rejection, list[Oid]] = field(default_factory=dict)
+    said: dict[Oid, str] = field(default_factory=dict)
 
-    def reject(self, reason: Rejection, commit: Oid) -> None:
+    def reject(self, reason: Rejection, commit: Oid, said: str = "") -> None:
         """Count a commit."""
         self.rejected.setdefault(reason, []).append(commit)
+        if said:
+            self.said[commit] = said
 
 
 @dataclass(frozen=True)
@@ -296,7 +299,7 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
     )
     ready = where.native.open(instance)
     if isinstance(ready, NotHere):
-        tally.reject("environment", candidate.commit)
+        tally.reject("environment", candidate.commit, ready.reason)
         return None
     before, after = (judged_trees(ready.mirror, instance, patch, runner=ready.recipe.runner) for patch in ("", instance.patch))
     if isinstance(before, str) or isinstance(after, str):
@@ -307,15 +310,17 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
         return None
     runs: list[tuple[Trial, Trial]] = []
     for repeat in range(where.runs):
-        mended = where.grader.trial(ready, after.ours, after.tests, repeat)
-        if mended.stopped in ("wall", "cpu"):
-            tally.reject("tests do not end in time", candidate.commit)
+        mended, plain = (where.grader.trial(ready, trees.ours, after.tests, repeat) for trees in (after, before))
+        silent_one = next((trial for trial in (mended, plain) if gave_no_answer(trial)), None)
+        if silent_one is not None:  # no list of tests that it would give could be judged by
+            reason: Rejection = "tests do not end in time" if silent_one.stopped in ("wall", "cpu") else "environment"
+            tally.reject(reason, candidate.commit, gave_no_answer(silent_one))
             return None
-        runs.append((where.grader.trial(ready, before.ours, after.tests, repeat), mended))
+        runs.append((plain, mended))
         if not _lists(runs[:1])[0]:
             break  # the first run says already that nothing is mended
     if not runs[0][1].results:
-        tally.reject("environment", candidate.commit)
+        tally.reject("environment", candidate.commit, runs[0][1].distrust)
         return None
     fixed, kept = _lists(runs)
     if not _lists(runs[:1])[0]:
@@ -347,7 +352,12 @@ def told(tally: Tally, mined: Sequence[Mined], seconds: float) -> list[str]:
     lines = [
         f"{tally.commits} commits, {tally.candidates} candidates, {len(mined)} validated; {per_hundred:.1f} minutes per hundred commits"
     ]
-    lines += [f"  {reason}: {len(tally.rejected[reason])}" for reason in REJECTIONS if reason in tally.rejected]
+    for reason in REJECTIONS:
+        commits = tally.rejected.get(reason, [])
+        often = Counter(tally.said[commit].splitlines()[0] for commit in commits if commit in tally.said).most_common(1)
+        lines += (
+            [f"  {reason}: {len(commits)}" + (f" (most often, {often[0][1]} times: {often[0][0]})" if often else "")] if commits else []
+        )
     if mined:
         overlap = sum(one.statement.overlap for one in mined) / len(mined)
         lines.append(

@@ -70,6 +70,8 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
         "tests do not end in time": 1,
         "nothing fails before and passes after": 1,
     }
+    (slow,) = told["rejected"]["tests do not end in time"]
+    assert told["said"] == {slow: told["said"][slow]} and "did not end in time, in test_shop.py::test_late" in told["said"][slow]
     gold = run(
         *("bench", "run", "--data", tmp_path / "mined.jsonl", "--repos", root / "{name}"),
         *("--gold", "--out", tmp_path / "gold", "--json"),
@@ -128,3 +130,17 @@ def test_fixes_of_a_javascript_project_become_instances(tmp_path):
     assert (row["status"], row["official"], row["spent"]["ended"]) == ("resolved", None, "verified"), ended.err
     assert "mocha test/list.js --fgrep 'last() is the last'" in row["spent"]["verified_by"]
     assert "1 tests in 1 files that passed at the base still pass" in row["spent"]["verified_by"]
+
+
+def test_what_the_environment_lacks_is_told(tmp_path):
+    """A fix whose tests cannot run here is no instance, and what they said most often is printed with the count."""
+    repo = Repo(tmp_path / "shop")
+    repo.commit("Start", {"shop.py": CODE, "test_shop.py": TESTS, "conftest.py": "import not_there\n"})
+    repo.commit("Fix the crash of price() without a cost", {"shop.py": FIXED, "test_shop.py": TESTS + NEW_TEST})
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "shop.toml").write_text(RECIPE.replace('["1.0"]', '["*"]'))
+    run = CommandLine(tmp_path / "home", PIP_FIND_LINKS=str(SITE))
+    where = ("--name", "octo/shop", "--recipes", tmp_path / "recipes")
+    ended = run("bench", "mine", repo.root, *where, "--out", tmp_path / "mined.jsonl")
+    assert "1 candidates, 0 validated" in ended.out, ended.err
+    assert "environment: 1 (most often, 1 times: pytest was called wrongly: ModuleNotFoundError: No module named 'not_there')" in ended.out
