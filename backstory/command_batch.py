@@ -376,8 +376,8 @@ def _instances(face: Face, given: dict[str, Any]) -> "list[Instance]":
         face.warn(note)
     chosen = list(data.instances)
     if given["ids"]:
-        named = Path(given["ids"])
-        wanted = named.read_text("utf-8").split() if named.is_file() else [id for id in given["ids"].split(",") if id]
+        listed = [id for id in given["ids"].split(",") if id]  # of many, no system takes the list for a file's name
+        wanted = Path(given["ids"]).read_text("utf-8").split() if len(listed) == 1 and Path(given["ids"]).is_file() else listed
         unknown = sorted(set(wanted) - {instance.id for instance in chosen})
         if unknown:
             raise UserError(f"the data holds no instance {unknown[0]!r}")

@@ -419,7 +419,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
     check = first_check(ready.mirror, instance, ready.recipe) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
     place = ready.prepared
-    repo, base = (ready.source.path, ready.base) if batch.history else _without_history(ready, home / "base.git")
+    repo, base = (ready.source.path, ready.base) if batch.history else _without_history(ready, home.resolve() / "base.git")
     request = FixRequest(
         issue_id=instance.id,
         title=title.strip(),
