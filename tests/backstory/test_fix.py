@@ -78,6 +78,7 @@ def test_the_story_of_a_fix(cli, repo, tmp_path):
         "state": "verified",
         "exit_code": 0,
         "blamed": found["blamed"]["commit"],
+        "tokens": None,
     }
     assert cli("show", run, "--patch").out == found["patch"]["diff"]
     story = json.loads(cli("show", "last", "--json").out)
