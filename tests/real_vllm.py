@@ -65,13 +65,6 @@ class RealServer:
         metrics = httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
         return int(sum(float(value) for sample, value in _SAMPLE.findall(metrics) if sample == name))
 
-    def wait_for(self, name: str, least: int) -> None:
-        """Wait until a gauge has come to something. Raises AssertionError after a minute."""
-        until = time.monotonic() + 60
-        while self.counted(name) < least:
-            assert time.monotonic() < until, f"{name} did not come to {least}"
-            time.sleep(0.02)
-
 
 def running_of_group(group: int) -> list[int]:
     """Return the processes of a group that run."""

@@ -125,9 +125,12 @@ def test_room_comes_back_when_a_program_is_cancelled(tiny):
                 return ask(program, [HEADER, Message("user", name)], tokens, cancel)
 
         first = threads.submit(talk, "first", 512, cancel)
-        tiny.wait_for("num_requests_running", 1)
+        while tiny.counted("generation_tokens_total") == written:
+            assert not first.done(), first.result()
+            time.sleep(0.02)
         second = threads.submit(talk, "second", 8)
         while not gate.counts.held:
+            assert not first.done(), first.result()
             time.sleep(0.01)
         cancel.set()
         assert first.result(60).stop == "cancelled"

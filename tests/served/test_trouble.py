@@ -77,10 +77,11 @@ def test_a_run_whose_server_is_killed_goes_on_when_it_is_back(tiny, repo):
     environ = {**tiny.cli.environ, "VIRTUAL_ENV": sys.prefix, "BACKSTORY_REPLY_TIMEOUT": str(2 * START_S)}
     with subprocess.Popen(tiny.cli.argv(*fix_words(repo, ISSUE)), cwd=tiny.cli.home, env=environ, stdout=subprocess.PIPE, text=True) as run:
         try:
-            answered = tiny.counted("request_success_total")
-            while tiny.counted("request_success_total") == answered and run.poll() is None:
-                time.sleep(0.05)
-            tiny.wait_for("num_requests_running", 1)
+            for counter in ("request_success_total", "generation_tokens_total"):  # one reply is had, and the next one is being written
+                before_that = tiny.counted(counter)
+                while tiny.counted(counter) == before_that:
+                    assert run.poll() is None, run.communicate()
+                    time.sleep(0.02)
             tiny.kill()
             tiny.start()
             said = json.loads(run.communicate(timeout=START_S)[0])
