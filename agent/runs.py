@@ -65,8 +65,11 @@ class ModelSettings:
         return tuple(base.strip() for base in (self.api_base or "").split(",") if base.strip())
 
     def asking(self, model: Model) -> Asked:
-        """Return how `model` is asked by these settings."""
-        return Asked(model, Sampling(temperature=self.temperature), self.reply_timeout_s, self.context_tokens, self.handover)
+        """Return how `model` is asked by these settings. A reply may fill half of a small window: servers refuse one that is allowed more than all of it."""
+        sampling = Sampling(temperature=self.temperature)
+        if self.context_tokens is not None:
+            sampling = replace(sampling, output_tokens=min(sampling.output_tokens, max(1, self.context_tokens // 2)))
+        return Asked(model, sampling, self.reply_timeout_s, self.context_tokens, self.handover)
 
 
 @dataclass(frozen=True)

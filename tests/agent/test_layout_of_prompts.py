@@ -114,6 +114,13 @@ def test_what_is_handed_over(tmp_path, handover):
     assert replay(outcome.run_id, state_dir=request.state_dir, report=quiet).same
 
 
+@pytest.mark.parametrize(("window", "most"), [(None, 4096), (131_072, 4096), (1024, 512)])
+def test_a_reply_is_never_allowed_more_than_half_the_window(window, most):
+    """A server refuses a request whose reply might be longer than its window, whatever the prompt."""
+    settings = ModelSettings("hosted_vllm/scripted", "http://127.0.0.1:9/v1", None, window, 60.0)
+    assert settings.asking(None).sampling.output_tokens == most
+
+
 def test_a_transcript_is_left_behind_when_the_conversation_is_compacted(tmp_path):
     """What no longer fits is the search and the work so far; the attempt goes on after its own opening, with what is known."""
     repo = faulty(tmp_path / "repo", **{"many.py": MANY})
