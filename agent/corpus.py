@@ -19,7 +19,7 @@ from backstory.graph.repograph import RepoGraph
 from backstory.graph.selection import PROSE_ENDINGS, place_of
 from backstory.graph.types import RepoPath, Symbol
 from backstory.graph.word_table import WordTable, pack_table, table_from, unpack_table
-from backstory.graph.words import count_words, split_token, tokens
+from backstory.graph.words import count_words, split_token, stem, tokens
 from backstory.memory.bm25 import Counted, counted
 
 # Text of files in no known language is read up to this size; larger ones are data.
@@ -51,14 +51,14 @@ class Corpus:
         """Return a symbol by its number."""
         return self.code.symbol_numbered(number)
 
-    def counted(self, words: Sequence[str]) -> tuple[Counted, Counted]:
-        """Return how often distinct words occur in the text of each path and of each symbol, its own name counted NAME_WEIGHT times more."""
+    def counted(self, stems: Sequence[str]) -> tuple[Counted, Counted]:
+        """Return how often words of distinct stems occur in the text of each path and of each symbol, its own name counted NAME_WEIGHT times more."""
         table, parsed = self.code.word_table, self._parsed
         owners = parsed[self.code.file_of_node] if len(parsed) else np.zeros(0, dtype=np.int64)
         symbols = np.arange(len(owners)) - len(parsed)
         symbols[: len(parsed)] = -1
-        files = counted([(table, owners), self.texts], words, len(self.paths))
-        own = counted([(table, symbols)], words, len(self.file_of))
+        files = counted([(table, owners), self.texts], stems, len(self.paths), stemmed=True)
+        own = counted([(table, symbols)], stems, len(self.file_of), stemmed=True)
         return files, _with_names(own, self.code.qualnames)
 
     @cached_property
@@ -74,10 +74,13 @@ class Corpus:
             found[number] = known.get(qualname.rpartition(".")[0], -1)
         return found
 
+    def counted_paths(self, stems: Sequence[str]) -> Counted:
+        """Return how often words of distinct stems occur in each path itself."""
+        return counted([(self._path_words, np.arange(len(self.paths)))], stems, len(self.paths), stemmed=True)
+
     @cached_property
-    def path_words(self) -> Sequence[Mapping[str, int]]:
-        """The words of each path itself."""
-        return [_path_words(path) for path in self.paths]
+    def _path_words(self) -> WordTable:
+        return table_from(_path_words(path) for path in self.paths)
 
     @cached_property
     def _parsed(self) -> NDArray[np.int64]:
@@ -124,7 +127,7 @@ def _with_names(symbols: Counted, qualnames: Sequence[str]) -> Counted:
         for token in tokens(qualname):
             if token not in known:
                 words = split_token(token)
-                known[token] = ([places[word] for word in words if word in places], NAME_WEIGHT * len(words))
+                known[token] = ([places[found] for found in map(stem, words) if found in places], NAME_WEIGHT * len(words))
             asked, length = known[token]
             lengths[number] += length
             if asked:

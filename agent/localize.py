@@ -29,12 +29,12 @@ from backstory.agent.signals import (
     name_signals,
     owner_signal,
     past_signal,
-    path_signal,
     recent_signal,
     text_signal,
 )
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, Location, RepoPath, Report, Span
+from backstory.graph.words import spelled_stems
 from backstory.memory.bm25 import query_words
 from backstory.memory.recall import Past, past_of, similarity
 
@@ -58,19 +58,19 @@ class Weights:
     told_title: words of the issue, of its title, in the messages of all past changes of the file. recent: changed lately. folder: beside the best.
     """
 
-    text: float = 1.0
+    text: float = 0.9
     title: float = 1.4
-    symbol: float = 0.7
-    symbol_title: float = 1.1
-    path: float = 1.8
-    mention: float = 1.0
+    symbol: float = 0.5
+    symbol_title: float = 1.2
+    path: float = 2.0
+    mention: float = 1.1
     name: float = 0.4
-    frame: float = 1.2
-    past: float = 1.4
-    told: float = 1.0
-    told_title: float = 1.6
+    frame: float = 1.4
+    past: float = 1.7
+    told: float = 0.8
+    told_title: float = 1.4
     recent: float = 0.5
-    folder: float = 1.7
+    folder: float = 1.8
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class SymbolWeights:
     of code.
     """
 
-    file: float = 2.3
-    file_rank: float = 1.9
-    text: float = 2.8
-    title: float = 2.4
-    owner: float = 1.0
-    code: float = 2.7
-    name: float = 0.9
-    frame: float = 1.4
+    file: float = 2.1
+    file_rank: float = 2.1
+    text: float = 2.7
+    title: float = 2.7
+    owner: float = 0.8
+    code: float = 2.6
+    name: float = 1.0
+    frame: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Confidence:
     where hardly a rare word of the issue occurs in the code. What was said and what was: docs/localizer.md.
     """
 
-    start: float = -1.6
-    score: float = 1.4
-    lead: float = 3.1
-    matched: float = 0.22
+    start: float = -0.58
+    score: float = 1.2
+    lead: float = 3.4
+    matched: float = 0.04
 
     def of(self, score: float, lead: float, matched: float) -> float:
         """Return the share of such answers whose first file is right."""
@@ -186,36 +186,38 @@ def localize(
 
 def find_signals(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, past: Past) -> Signals:
     """Return every signal of an issue, unweighted."""
-    issue, title = issue_query(clues), query_words(clues.title)
-    code = query_words("\n".join(clues.blocks))
-    words = sorted({*issue, *title, *code})
-    files, symbols = corpus.counted(words)
-    messages = past.messages(words)
+    issue, title = issue_query(clues), query_words(clues.title, stemmed=True)
+    code = query_words("\n".join(clues.blocks), stemmed=True)
+    whole = query_words(text[:MAX_CHARS], stemmed=True)  # addresses too: they often end in a path
+    spelled = spelled_stems(text[:MAX_CHARS])
+    stems = sorted({*issue, *title, *code})
+    files, symbols = corpus.counted(stems)
+    messages = past.messages(stems, stemmed=True)
     told = past.file_messages(messages)
-    texts = text_signal(symbols, issue, what="text", b=SYMBOL_B)
-    titles = text_signal(symbols, title, what="title", b=SYMBOL_B)
+    texts = text_signal(symbols, issue, spelled, what="text", b=SYMBOL_B)
+    titles = text_signal(symbols, title, spelled, what="title", b=SYMBOL_B)
     names, symbol_names = name_signals(corpus, clues)
     frames, symbol_frames = frame_signals(corpus, clues)
     return Signals(
         files={
-            "text": text_signal(files, issue, what="text"),
-            "title": text_signal(files, title, what="title"),
+            "text": text_signal(files, issue, spelled, what="text"),
+            "title": text_signal(files, title, spelled, what="title"),
             "symbol": best_symbol_signal(corpus, texts),
             "symbol_title": best_symbol_signal(corpus, titles),
-            "path": path_signal(corpus, query_words(text[:MAX_CHARS])),  # addresses too: they often end in a path
+            "path": text_signal(corpus.counted_paths(sorted(whole)), whole, spelled, what="path"),
             "mention": mention_signal(corpus, clues),
             "name": names,
             "frame": frames,
             "past": past_signal(graph, corpus, past, similarity(messages, [title, issue])),
-            "told": text_signal(told, issue, what="told"),
-            "told_title": text_signal(told, title, what="told"),
+            "told": text_signal(told, issue, spelled, what="told"),
+            "told_title": text_signal(told, title, spelled, what="told"),
             "recent": recent_signal(graph, corpus, past),
         },
         symbols={
             "text": texts,
             "title": titles,
             "owner": owner_signal(corpus, titles),
-            "code": text_signal(symbols, code, what="code", b=SYMBOL_B),
+            "code": text_signal(symbols, code, spelled, what="code", b=SYMBOL_B),
             "name": symbol_names,
             "frame": symbol_frames,
         },

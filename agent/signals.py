@@ -16,7 +16,7 @@ from backstory.agent.clues import Clues
 from backstory.agent.corpus import Corpus
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, RepoPath
-from backstory.memory.bm25 import Counted, CountedBM25, Words, query_words
+from backstory.memory.bm25 import Counted, Words, query_words
 from backstory.memory.recall import Past
 
 Scores = NDArray[np.float64]
@@ -55,11 +55,14 @@ class Signal:
         return (self.scores / top) ** self.closeness if top > 0 else self.scores
 
 
-def text_signal(documents: Counted, query: Words, *, what: str, b: float = 0.75) -> Signal:
-    """Score documents by the words they share with the query. what: "text", "title", "code" or "told", the kind of the evidence."""
+def text_signal(documents: Counted, query: Words, spelled: Mapping[str, str], *, what: str, b: float = 0.75) -> Signal:
+    """Score documents by the stems they share with the query.
+
+    spelled: how the issue spells each stem. what: "text", "title", "code", "path" or "told", the kind of the evidence.
+    """
 
     def why(number: int) -> Evidence:
-        words = ", ".join(documents.strongest(number, query))
+        words = ", ".join(spelled.get(found, found) for found in documents.strongest(number, query))
         return Evidence(what, words, _SHARES[what].format(words))
 
     return Signal(documents.scores(query, b=b), why)
@@ -69,19 +72,9 @@ _SHARES: Mapping[str, str] = {
     "text": "shares words with the issue: {}",
     "title": "shares words with the issue title: {}",
     "code": "shares words with the code in the issue: {}",
+    "path": "its path shares words with the issue: {}",
     "told": "past changes of this file speak of: {}",
 }
-
-
-def path_signal(corpus: Corpus, query: Words) -> Signal:
-    """Score files by the words of their paths."""
-    ranking = CountedBM25(corpus.path_words, query)
-
-    def why(number: int) -> Evidence:
-        words = ", ".join(ranking.strongest(corpus.path_words[number]))
-        return Evidence("path", words, f"its path shares words with the issue: {words}")
-
-    return Signal(ranking.scores(), why)
 
 
 def best_symbol_signal(corpus: Corpus, symbols: Signal) -> Signal:
@@ -260,5 +253,5 @@ def recent_signal(graph: RepoGraph, corpus: Corpus, past: Past) -> Signal:
 
 
 def issue_query(clues: Clues) -> dict[str, float]:
-    """Return the weighted words of the whole issue, the title's counted more; addresses and the template's comments are left out."""
-    return query_words("\n".join([clues.title, clues.title, clues.prose, *clues.blocks]))
+    """Return the weighted stems of the whole issue, the title's counted more; addresses and the template's comments are left out."""
+    return query_words("\n".join([clues.title, clues.title, clues.prose, *clues.blocks]), stemmed=True)

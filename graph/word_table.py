@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from backstory.errors import DamagedStore
 from backstory.graph.pack import FAST, Numbers, WordRows, as_json, join_sections, numbers_in, raw_numbers, split_sections
+from backstory.graph.words import of_stems
 
 WORDS_VERSION = "1"
 
@@ -46,12 +47,22 @@ class WordTable:
         places = order[begins[number] : begins[number + 1]]
         return nodes[places], self.counts[places].astype(np.float64)
 
-    def entries(self, words: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return (nodes, places in `words`, counts) of every occurrence of some distinct words, in order of node."""
+    def entries(
+        self, words: Sequence[str], *, stemmed: bool = False
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return (nodes, places in `words`, counts) of every occurrence of some distinct words, in order of node.
+
+        stemmed: `words` are stems, and every word that has one of them is an occurrence.
+        """
         place_of = np.full(len(self.vocabulary), -1, dtype=np.int64)
-        for place, word in enumerate(words):
-            if word in self.numbers:
-                place_of[self.numbers[word]] = place
+        if stemmed:
+            places_of_stems = {word: place for place, word in enumerate(words)}
+            for number, found in of_stems(places_of_stems.keys(), self.vocabulary):
+                place_of[number] = places_of_stems[found]
+        else:
+            for place, word in enumerate(words):
+                if word in self.numbers:
+                    place_of[self.numbers[word]] = place
         places = place_of[self.words]
         held = np.flatnonzero(places >= 0)
         nodes = np.searchsorted(self.starts, held, side="right") - 1

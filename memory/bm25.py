@@ -19,15 +19,18 @@ from rank_bm25 import BM25Okapi
 from scipy.sparse import csr_matrix
 
 from backstory.graph.word_table import WordTable
-from backstory.graph.words import count_words, tokens
+from backstory.graph.words import count_words, stem_counts, tokens
 
 Words = Mapping[str, float]
 """How often each word occurs in a document, or how much it weighs in a query."""
 
 
-def query_words(text: str) -> dict[str, float]:
-    """Return the words of a query; one that occurs n times weighs 1 + ln n, so that a pasted log does not drown the rest."""
-    return {word: 1.0 + math.log(count) for word, count in count_words(tokens(text)).items()}
+def query_words(text: str, *, stemmed: bool = False) -> dict[str, float]:
+    """Return the words of a query, or their stems; one that occurs n times weighs 1 + ln n, so that a pasted log does not drown the rest."""
+    counts: Mapping[str, int] = count_words(tokens(text))
+    if stemmed:
+        counts = stem_counts(counts)
+    return {word: 1.0 + math.log(count) for word, count in counts.items()}
 
 
 class CountedBM25(BM25Okapi):  # type: ignore[misc]
@@ -134,15 +137,15 @@ class Counted:
         return found
 
 
-def counted(tables: Iterable[tuple[WordTable, NDArray[np.int64]]], words: Sequence[str], size: int) -> Counted:
-    """Return how often distinct words occur in `size` documents.
+def counted(tables: Iterable[tuple[WordTable, NDArray[np.int64]]], words: Sequence[str], size: int, *, stemmed: bool = False) -> Counted:
+    """Return how often distinct words occur in `size` documents, or with `stemmed` how often the words of distinct stems do.
 
     tables: with the document that each row of a table is part of, -1 for a row that is part of none.
     """
     parts = []
     lengths = np.zeros(size)
     for table, document_of in tables:
-        rows, places, counts = table.entries(words)
+        rows, places, counts = table.entries(words, stemmed=stemmed)
         kept = document_of[rows] >= 0
         parts.append((document_of[rows][kept], places[kept], counts[kept]))
         told = document_of >= 0

@@ -58,9 +58,9 @@ class Past:
     paths: Sequence[RepoPath]
     said: Said
 
-    def messages(self, words: Sequence[str]) -> Counted:
-        """Return how often distinct words occur in each message, in `order()`."""
-        return counted(zip(self.said.tables, self.said.positions, strict=True), words, self.size)
+    def messages(self, words: Sequence[str], *, stemmed: bool = False) -> Counted:
+        """Return how often distinct words, or with `stemmed` the words of distinct stems, occur in each message, in `order()`."""
+        return counted(zip(self.said.tables, self.said.positions, strict=True), words, self.size, stemmed=stemmed)
 
     def file_messages(self, messages: Counted) -> Counted:
         """Return a document for each path made of the messages of the changes that touched it; a change of n files gives each 1 / sqrt(n) of it."""

@@ -95,6 +95,13 @@ def test_a_file_in_an_unknown_language_ranks_and_is_a_place_as_a_whole(graph):
     assert ("core/engine.xyz", None, 1) in [(place.path, place.symbol, place.span.last) for place in found.locations]
 
 
+def test_another_form_of_a_word_finds_it_and_is_told_as_the_issue_spells_it(graph):
+    """An issue that speaks of parsing and splitting finds what parses and splits; the reason says the issue's own word."""
+    found = first(graph, "Parsing of dates loses splits", weights=WITHOUT_PAST)
+    assert found.path == "app/parser.py"
+    assert "parsing" in " ".join(evidence.note for evidence in found.why if evidence.kind in ("title", "text"))
+
+
 def test_without_any_match_the_past_decides(graph):
     """A text that shares nothing still gives an order, every file once."""
     found = localize(graph, "???", limit=0)

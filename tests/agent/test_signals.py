@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from graphs import graph_of
 
-from backstory.agent.corpus import corpus_of
+from backstory.agent.corpus import NAME_WEIGHT, corpus_of
 from backstory.agent.signals import Signal, folder_signal, owner_signal
 from backstory.graph.types import Evidence
 from repos import Repo
@@ -34,3 +34,15 @@ def test_a_method_has_what_its_class_has(tmp_path):
     found = owner_signal(corpus, own)
     assert [name for name, score in zip(corpus.code.qualnames, found.scores, strict=True) if score] == ["Box.open"]
     assert found.why(corpus.code.qualnames.index("Box.open")).ref == "a.py:Box"
+
+
+def test_a_name_counts_in_every_symbol_that_has_it(tmp_path):
+    """The words of a name count on top of the text, the same in each definition of that name, whatever form the issue has them in."""
+    source = "class Box:\n    def parse_rows(self):\n        pass\n\n\nclass Bag:\n    def parse_rows(self):\n        pass\n"
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Start", {"a.py": source})
+    corpus = corpus_of(graph_of(repo, tmp_path / "cache"))
+    _, symbols = corpus.counted(["pars", "row"])
+    found = dict(zip(corpus.code.qualnames, symbols.matrix.toarray().tolist(), strict=True))
+    assert found["Box.parse_rows"] == found["Bag.parse_rows"] == [1.0 + NAME_WEIGHT, 1.0 + NAME_WEIGHT]
+    assert found["Box"] == [0.0, 0.0]

@@ -94,3 +94,12 @@ def test_common_words_are_no_reason_beside_a_rare_one():
     assert found.strongest(0, {"ice": 1.0, "the": 1.0}) == ("ice",)
     assert found.strongest(1, {"ice": 1.0, "the": 1.0}) == ("the",)
     assert found.strongest(21, {"ice": 1.0, "the": 1.0}) == ()
+
+
+def test_words_of_one_stem_are_counted_as_one():
+    """Asked by stems, a document holds every form of a word, and a question in another form scores it."""
+    table = table_from([{"parser": 2, "parsed": 1, "the": 1}, {"ice": 1}])
+    found = counted([(table, np.arange(2))], ["ice", "pars"], 2, stemmed=True)
+    assert found.matrix.toarray().tolist() == [[0, 3], [1, 0]]
+    assert found.lengths.tolist() == [4, 1]
+    assert found.scores(query_words("Parsing, parses", stemmed=True)).nonzero()[0].tolist() == [0]
