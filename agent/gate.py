@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from backstory.agent.messages import Message, Model, Reply, Route, Sampling, ToolSchema, Usage
+from backstory.agent.messages import Message, Model, Prompt, Reply, Route, ToolSchema, Usage
 from backstory.agent.schedule import Counts, Header, Ledger
 from backstory.agent.vitals import healthy
 from backstory.agent.wire import prompt_bytes
@@ -186,18 +186,9 @@ class GatedModel:
         """What identifies the model in a trace."""
         return self.model.name
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the next message; see `Model`."""
-        return self.model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel, route=route)
+        return self.model.reply(prompt)
 
 
 def with_inside(model: Model, wrap: Callable[[Model], Model]) -> Model:
@@ -225,41 +216,26 @@ class Program:
         """What identifies the model in a trace."""
         return self.model.name
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the next message; see `Model`. The time at the gate counts as the call's, and is told in the reply; the gate chooses the route."""
         started = time.monotonic()
-        prompt = len(prompt_bytes(messages, tools))
+        length = len(prompt_bytes(prompt.messages, prompt.tools))
         losses, held_s = 0, 0.0
         while True:
             came = time.monotonic()
-            passage = self.gate.enter(self.id, prompt, timeout_s=timeout_s - (came - started), cancel=cancel)
+            passage = self.gate.enter(self.id, length, timeout_s=prompt.timeout_s - (came - started), cancel=prompt.cancel)
             now = time.monotonic()
             held_s += now - came
             if passage != "in":
                 return Reply(Message("assistant"), passage, Usage(seconds=now - started), losses, held_s)
             reply: Reply | None = None
             try:
-                reply = self.model.reply(
-                    messages,
-                    tools,
-                    sampling=sampling,
-                    timeout_s=max(0.001, timeout_s - (now - started)),
-                    cancel=cancel,
-                    route=self.gate.route(self.id),
-                )
+                left_s = max(0.001, prompt.timeout_s - (now - started))
+                reply = self.model.reply(replace(prompt, timeout_s=left_s, route=self.gate.route(self.id)))
             except UnreachableError as error:
                 unreachable = error
             finally:
-                self.gate.leave(self.id, prompt, reply)
+                self.gate.leave(self.id, length, reply)
             if reply is not None:
                 return replace(reply, held_s=held_s, retries=reply.retries + losses)
             losses += 1

@@ -21,7 +21,7 @@ from backstory.agent.acted import ACTED, Acted
 from backstory.agent.budget import Purse
 from backstory.agent.calls import Call, Unreadable, read_calls
 from backstory.agent.gate import as_program
-from backstory.agent.messages import Message, Model, Reply, Sampling
+from backstory.agent.messages import Message, Model, Prompt, Reply, Sampling
 from backstory.agent.stuck import Advisor, Said, Turn, Watch
 from backstory.agent.toolbox import Toolbox
 from backstory.agent.trace import Codec, Json, Trace
@@ -187,8 +187,10 @@ class Conversation:
             asked.sampling if room is None else replace(asked.sampling, output_tokens=max(1, min(room, asked.sampling.output_tokens)))
         )
 
+        prompt = Prompt(tuple(self.messages), self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
+
         def effect() -> Reply:
-            reply = self._model.reply(self.messages, self._schemas, sampling=sampling, timeout_s=timeout_s, cancel=voice.cancel)
+            reply = self._model.reply(prompt)
             if reply.stop == "cancelled":
                 if not voice.cancel.is_set() and (left is None or timeout_s < left):
                     raise ModelError(f"the model gave no reply within {timeout_s:g} s; raise reply_timeout or ask a faster one")

@@ -6,7 +6,7 @@ ever appended to, so a prompt of one turn is the beginning of the prompt of the 
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -101,6 +101,23 @@ class Sampling:
     output_tokens: int = 4096
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is asked: a conversation so far, the tools that its next message may call, and how that message is wanted.
+
+    timeout_s: for the whole call with its retries; cancel: ends it early from another thread. Both end in a reply with stop "cancelled".
+    route: which way it goes, where somebody schedules programs.
+    """
+
+    messages: Sequence[Message]
+    tools: Sequence[ToolSchema] = ()
+    _: KW_ONLY
+    sampling: Sampling = Sampling()
+    timeout_s: float
+    cancel: threading.Event = field(default_factory=threading.Event)
+    route: Route | None = None
+
+
 class Model(Protocol):
     """Whatever answers. One instance serves many threads."""
 
@@ -108,19 +125,8 @@ class Model(Protocol):
     def name(self) -> str:
         """What identifies the model in a trace."""
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the next message of a conversation.
 
-        timeout_s: for the whole call with its retries; cancel: ends it early from another thread. Both end in a reply with stop "cancelled".
-        route: which way it goes, where somebody schedules programs. Raises ModelError when the endpoint cannot be used: wrong key, unknown model,
-        and its `UnreachableError` when nobody is there after the retries.
+        Raises ModelError when the endpoint cannot be used: wrong key, unknown model, and its `UnreachableError` when nobody is there after the retries.
         """

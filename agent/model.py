@@ -21,14 +21,14 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from backstory.agent.failures import Failure, is_overflow, is_unreachable, read_retry_after, remedy
-from backstory.agent.messages import Message, Reply, Route, Sampling, ToolSchema, Usage
+from backstory.agent.messages import Message, Prompt, Reply, Route, Usage
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
 from backstory.agent.secret import Secret
 from backstory.agent.stall import Stall
@@ -86,41 +86,24 @@ class RemoteModel:
         """What litellm calls the model."""
         return self._endpoint.model
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the next message; see `Model`. Importing litellm, once in a process, does not count as the model's time."""
         engine = _engine(self._before_import)
-        base = route.base if route is not None else self._endpoint.api_base
+        base = prompt.route.base if prompt.route is not None else self._endpoint.api_base
         target = self._targets.get(base)
         if target is None:
             target = self._targets.setdefault(base, _target(replace(self._endpoint, api_base=base), engine.litellm))
-        prompt = prompt_bytes(messages, tools)
-        known = self._asked.admit(prompt) / count_tokens(prompt)
+        sent = prompt_bytes(prompt.messages, prompt.tools)
+        known = self._asked.admit(sent) / count_tokens(sent)
         started = time.monotonic()
-        call = _Call(
-            engine.litellm,
-            target,
-            _request(target, messages, tools, sampling),
-            route,
-            self._jitter,
-            started + timeout_s,
-            turn=len(messages),
-        )
-        outcome = self._outcome(engine, call, base, cancel)
+        call = _Call(engine.litellm, target, prompt, self._jitter)
+        outcome = self._outcome(engine, call, base, prompt.cancel)
         if isinstance(outcome, Failure):
             said = remedy(outcome, self._endpoint.model, base, self._endpoint.key)
             raise UnreachableError(said, failing=outcome.status is not None) if is_unreachable(outcome) else ModelError(said)
         if outcome is None:
             return Reply(Message("assistant"), "cancelled", Usage(seconds=time.monotonic() - started), call.retries)
-        self._asked.keep(prompt_bytes((*messages, outcome.message), tools))
+        self._asked.keep(prompt_bytes((*prompt.messages, outcome.message), prompt.tools))
         return replace(outcome, usage=replace(outcome.usage, reusable_tokens=int(known * outcome.usage.input_tokens)))
 
     def _outcome(self, engine: "_Engine", call: "_Call", base: str | None, cancel: threading.Event) -> Reply | Failure | None:
@@ -143,23 +126,13 @@ class RemoteModel:
 class _Call:
     """One reply being asked for. run: gives it, or the last failure, or None when the time is over."""
 
-    def __init__(
-        self,
-        litellm: Any,
-        target: "_Target",
-        request: Mapping[str, Any],
-        route: Route | None,
-        jitter: Jitter,
-        deadline: float,
-        *,
-        turn: int,
-    ) -> None:
+    def __init__(self, litellm: Any, target: "_Target", prompt: Prompt, jitter: Jitter) -> None:
         self.retries = 0
         self._litellm = litellm
-        self._target, self._request, self._route = target, request, route
+        self._target, self._request, self._route = target, _request(target, prompt), prompt.route
         self._jitter = jitter
-        self._deadline = deadline
-        self._turn = turn
+        self._deadline = time.monotonic() + prompt.timeout_s
+        self._turn = len(prompt.messages)
 
     async def run(self) -> Reply | Failure | None:
         while True:
@@ -312,16 +285,16 @@ def _target(endpoint: Endpoint, litellm: Any) -> _Target:
     return _Target(arguments, endpoint.model, frozenset(supported), fields)
 
 
-def _request(target: _Target, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling) -> dict[str, Any]:
+def _request(target: "_Target", prompt: Prompt) -> dict[str, Any]:
     """Return the arguments of litellm's call. Raises ModelError where the provider takes no tools."""
-    if tools and "tools" not in target.supported:
+    if prompt.tools and "tools" not in target.supported:
         raise ModelError(f"{target.model!r} takes no tools through litellm; name a model that can call tools")
-    chosen = {"temperature": sampling.temperature, "seed": sampling.seed}
+    chosen = {"temperature": prompt.sampling.temperature, "seed": prompt.sampling.seed}
     return {
         **target.arguments,
-        "messages": write_messages(messages, reasoning_fields=target.reasoning_fields),
-        **({"tools": write_tools(tools)} if tools else {}),
-        "max_tokens": sampling.output_tokens,
+        "messages": write_messages(prompt.messages, reasoning_fields=target.reasoning_fields),
+        **({"tools": write_tools(prompt.tools)} if prompt.tools else {}),
+        "max_tokens": prompt.sampling.output_tokens,
         # Not every provider has a seed or lets the temperature be chosen; what is left out is left to the provider.
         **{name: value for name, value in chosen.items() if value is not None and name in target.supported},
     }

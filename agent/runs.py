@@ -18,7 +18,7 @@ from typing import cast
 from backstory.agent.budget import Budget, Purse
 from backstory.agent.judge import Judge, Stage
 from backstory.agent.loop import Asked, Handover
-from backstory.agent.messages import Model, Reply, Sampling, Usage
+from backstory.agent.messages import Model, Prompt, Reply, Sampling, Usage
 from backstory.agent.phases import Phases
 from backstory.agent.solve import Case, solve
 from backstory.agent.surroundings import find_surroundings
@@ -169,7 +169,7 @@ class _Recorded:
     def __init__(self, settings: ModelSettings) -> None:
         self.name = settings.name
 
-    def reply(self, *_: object, **__: object) -> Reply:
+    def reply(self, _: Prompt) -> Reply:
         """Never called: `ReplayedTrace.decide` has the reply."""
         raise AssertionError("a replay asks no model")
 

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import statistics
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from serving_engine import BLOCK, Client, Server, started, write_rows
 from serving_trace import Program, Shape, bound_of, draw_programs
 
 from backstory.agent.gate import Gate
-from backstory.agent.messages import Message, Reply, Sampling, Usage
+from backstory.agent.messages import Message, Prompt, Reply, Sampling, Usage
 from backstory.agent.prefix_cache import PrefixCache
 from backstory.agent.schedule import Ledger, Policy
 from backstory.agent.schedule import Server as Endpoint
@@ -72,11 +71,11 @@ def run_arm(server: Server, arm: Arm, programs: Sequence[Program], shape: Shape)
     def converse(program: Program) -> float:
         client = Client(server, cache, first_s)
         with gate.program(client, phase="solve", opening=(program.header,), tools=()) as model:
-            for place, (turn, prompt) in enumerate(zip(program.turns, program.prompts(), strict=True)):
+            for place, (turn, said) in enumerate(zip(program.turns, program.prompts(), strict=True)):
                 left = len(program.turns) - place
                 client.priority = (min(9, left) if place else 10) if arm.priority else None
                 sampling = Sampling(temperature=0.0, output_tokens=shape.reply)
-                held_s.append(model.reply(prompt, (), sampling=sampling, timeout_s=3600, cancel=threading.Event()).held_s)
+                held_s.append(model.reply(Prompt(said, sampling=sampling, timeout_s=3600)).held_s)
                 if left > 1:
                     time.sleep(turn.tool_s)
         return time.monotonic() - started_at
@@ -111,7 +110,7 @@ def calibrate(server: Server, shape: Shape) -> Row:
         client = Client(server, PrefixCache(), [])
 
         def ask(tokens: int, prompt: tuple[Message, ...] = prompt, client: Client = client) -> Usage:
-            return client.reply(prompt, (), sampling=Sampling(output_tokens=tokens), timeout_s=3600, cancel=threading.Event()).usage
+            return client.reply(Prompt(prompt, sampling=Sampling(output_tokens=tokens), timeout_s=3600)).usage
 
         server.forget()
         cold, warm, longer = ask(1), ask(1), ask(1 + shape.reply)
@@ -127,7 +126,7 @@ def gate_overhead_s(programs: Sequence[Program]) -> float:
     class Nobody:
         name = "nobody"
 
-        def reply(self, *_: object, **__: object) -> Reply:
+        def reply(self, _: Prompt) -> Reply:
             return reply
 
     gate = Gate(Ledger([Endpoint("nobody", 10**9)]))
@@ -135,10 +134,10 @@ def gate_overhead_s(programs: Sequence[Program]) -> float:
 
     def converse(program: Program) -> None:
         with gate.program(Nobody(), phase="solve", opening=(program.header,), tools=()) as model:
-            prompt = program.prompts()[-1]
+            prompt = Prompt(program.prompts()[-1], timeout_s=60)
             for _ in range(OVERHEAD_CALLS // len(programs)):
                 begun = time.perf_counter()
-                model.reply(prompt, (), sampling=Sampling(), timeout_s=60, cancel=threading.Event())
+                model.reply(prompt)
                 took.append(time.perf_counter() - begun)
 
     for program in programs:

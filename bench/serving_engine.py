@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from backstory.agent.messages import Message, Reply, Usage
+from backstory.agent.messages import Message, Prompt, Reply, Usage
 from backstory.agent.prefix_cache import PrefixCache
 from backstory.agent.vitals import pools
 from backstory.agent.wire import prompt_bytes, write_messages
@@ -26,7 +25,6 @@ from backstory.tools.service import Service, begin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backstory.agent.messages import Sampling, ToolSchema
 
 NAME = "measured"
 BLOCK = 32
@@ -131,21 +129,12 @@ class Client:
         self._server, self._cache, self._first_s = server, cache, first_s
         self.priority = priority
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: object = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return what the server said; see `Model`. The route is left alone: there is one server, and priorities are an arm of their own."""
         body: dict[str, Any] = {
             "model": NAME,
-            "messages": write_messages(messages),
-            "max_tokens": sampling.output_tokens,
+            "messages": write_messages(prompt.messages),
+            "max_tokens": prompt.sampling.output_tokens,
             "temperature": 0,
             "ignore_eos": True,
             "stream": True,
@@ -153,9 +142,9 @@ class Client:
         }
         if self.priority is not None:
             body["priority"] = self.priority
-        reusable = self._cache.admit(prompt_bytes(messages, tools))
+        reusable = self._cache.admit(prompt_bytes(prompt.messages, prompt.tools))
         started = time.monotonic()
-        connection = http.client.HTTPConnection(self._server.address, timeout=timeout_s)
+        connection = http.client.HTTPConnection(self._server.address, timeout=prompt.timeout_s)
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         if answer.status != http.client.OK:

@@ -5,7 +5,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -15,7 +14,7 @@ from typing import Final
 import pygit2
 
 from backstory.agent.calls import Call, read_calls
-from backstory.agent.messages import Message, Model, Sampling, ToolSchema
+from backstory.agent.messages import Message, Model, Prompt, Sampling, ToolSchema
 from backstory.errors import ExitCode, ModelError, SandboxError, UserError
 from backstory.graph.git import Git, GitError
 from backstory.graph.languages import LANGUAGES, compiled
@@ -65,9 +64,7 @@ def examine(*, cache_dir: Path, state_dir: Path, containers: Containers = CONTAI
 def examine_model(model: Model) -> list[Finding]:
     """Return whether a model answers, whether its calls of tools can be read, and whether it tells what a reply cost. Asks for one short reply."""
     try:
-        reply = model.reply(
-            GREETING, (READY,), sampling=Sampling(temperature=0.0, output_tokens=512), timeout_s=ANSWER_S, cancel=threading.Event()
-        )
+        reply = model.reply(Prompt(GREETING, (READY,), sampling=Sampling(temperature=0.0, output_tokens=512), timeout_s=ANSWER_S))
     except ModelError as error:
         return [Finding("model", False, str(error), "see docs/model.md for what a server needs", ExitCode.MODEL)]
     if reply.stop == "cancelled":

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from backstory.agent.messages import Message, Model, Reply, Route, Sampling, ToolSchema, Usage
+from backstory.agent.messages import Message, Model, Prompt, Reply, Usage
 from backstory.agent.script import Answer, Answers, Request
 from backstory.errors import ModelError
 from backstory.harness.audit import Heard
@@ -32,19 +32,10 @@ class Listening:
         """The name of the model that is asked."""
         return self._model.name
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the model's reply, once the prompt and the reply are written down."""
-        self._write(messages)
-        said = self._model.reply(messages, tools, sampling=sampling, timeout_s=timeout_s, cancel=cancel, route=route)
+        self._write(prompt.messages)
+        said = self._model.reply(prompt)
         self._write([said.message])
         return said
 
@@ -82,18 +73,11 @@ class Played:
         self.name = name
         self._answers = answers
 
-    def reply(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        *,
-        sampling: Sampling,
-        timeout_s: float,
-        cancel: threading.Event,
-        route: Route | None = None,
-    ) -> Reply:
+    def reply(self, prompt: Prompt) -> Reply:
         """Return the next reply. Raises ModelError when there is nothing more to say."""
-        said = self._answers(Request(self.name, tuple(messages), tuple(tools), "auto", sampling, False, len(messages)))
+        said = self._answers(
+            Request(self.name, tuple(prompt.messages), tuple(prompt.tools), "auto", prompt.sampling, False, len(prompt.messages))
+        )
         if said is None:
             raise ModelError("the recorded run was answered nothing here; it went another way")
         message = said.message if isinstance(said, Answer) else said

@@ -4,7 +4,7 @@ import os
 import threading
 from contextlib import contextmanager
 
-from backstory.agent.messages import Message, Sampling, ToolSchema
+from backstory.agent.messages import Message, Prompt, Sampling, ToolSchema
 from backstory.agent.model import Endpoint, RemoteModel
 from backstory.agent.scripted import Settings, serve
 from backstory.agent.secret import Secret
@@ -32,7 +32,7 @@ def remote(api_base, *, key=None, model="hosted_vllm/scripted", jitter=lambda: 0
 
 def ask(model, messages=START, *, tools=TOOLS, timeout_s=60.0, cancel=None, **sampling):
     """Ask for one reply."""
-    return model.reply(messages, tools, sampling=Sampling(**sampling), timeout_s=timeout_s, cancel=cancel or threading.Event())
+    return model.reply(Prompt(messages, tools, sampling=Sampling(**sampling), timeout_s=timeout_s, cancel=cancel or threading.Event()))
 
 
 @contextmanager

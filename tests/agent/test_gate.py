@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from backstory.agent.gate import Gate, GatedModel, as_program
-from backstory.agent.messages import Message, Sampling
+from backstory.agent.messages import Message, Prompt
 from backstory.agent.runs import fix
 from backstory.agent.schedule import Ledger, Policy, Server
 from backstory.agent.script import call
@@ -34,7 +34,7 @@ def gated(pool, answers=lambda request: call("read", path="a.py"), policy=TIGHT)
 
 def ask(model, words=100, *, timeout_s=60.0, cancel=None):
     messages = [*OPENING, Message("user", "word " * words)]
-    return model.reply(messages, TOOLS, sampling=Sampling(), timeout_s=timeout_s, cancel=cancel or threading.Event())
+    return model.reply(Prompt(messages, TOOLS, timeout_s=timeout_s, cancel=cancel or threading.Event()))
 
 
 def program(model, phase="resolve"):

@@ -333,16 +333,16 @@ def test_the_key_is_in_no_log(caplog):
 def test_importing_costs_nothing_and_prints_nothing(tmp_path):
     """litellm is imported by the first reply, not before; it prints nothing, not even when a call fails, and leaves the interpreter in order."""
     code = """
-        import os, sys, threading
+        import os, sys
         import backstory.agent.model as seam
-        from backstory.agent.messages import Message, Sampling
+        from backstory.agent.messages import Message, Prompt
         from backstory.config import keep_litellm_quiet
         from backstory.errors import ModelError
         assert "litellm" not in sys.modules and "httpx" not in sys.modules
         model = seam.RemoteModel(seam.Endpoint("hosted_vllm/x", sys.argv[1]), before_import=lambda: keep_litellm_quiet(os.environ), jitter=lambda: 0)
         assert "litellm" not in sys.modules
         try:
-            model.reply([Message("user", "hi")], [], sampling=Sampling(), timeout_s=60, cancel=threading.Event())
+            model.reply(Prompt([Message("user", "hi")], timeout_s=60))
         except ModelError:
             assert "litellm" in sys.modules
     """

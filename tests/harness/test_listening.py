@@ -1,17 +1,15 @@
 """What a model is told is written down once, in order, and outlives a kill."""
 
-import threading
-
 import pytest
 
-from backstory.agent.messages import Message, Sampling
+from backstory.agent.messages import Message, Prompt
 from backstory.agent.script import Script, call
 from backstory.errors import ModelError
 from backstory.harness.listening import Listening, Played, read_heard
 
 
 def ask(model, *messages):
-    return model.reply(messages, (), sampling=Sampling(), timeout_s=1.0, cancel=threading.Event())
+    return model.reply(Prompt(messages, timeout_s=1.0))
 
 
 def test_every_prompt_is_kept_once_with_what_was_said(tmp_path):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backstory.agent.gate import Gate
-from backstory.agent.messages import Message, Sampling
+from backstory.agent.messages import Message, Prompt, Sampling
 from backstory.agent.schedule import Ledger, Policy
 from backstory.endpoint import servers_at
 from serving import remote
@@ -29,14 +29,14 @@ class Watched:
         self._asking = 0
         self.most = 0
 
-    def reply(self, messages, tools, **how):
+    def reply(self, prompt):
         with self._lock:
             self._asking += 1
             self.most = max(self.most, self._asking)
         try:
-            if len(messages) == 2:
+            if len(prompt.messages) == 2:
                 self._meeting.wait(timeout=120)
-            return self._model.reply(messages, tools, **how)
+            return self._model.reply(prompt)
         finally:
             with self._lock:
                 self._asking -= 1
@@ -56,7 +56,7 @@ def converse(gate, model, place):
 
 def ask(program, history, tokens=REPLY_TOKENS, cancel=None):
     sampling = Sampling(temperature=0.0, output_tokens=tokens)
-    return program.reply(history, (), sampling=sampling, timeout_s=120.0, cancel=cancel or threading.Event())
+    return program.reply(Prompt(tuple(history), sampling=sampling, timeout_s=120.0, cancel=cancel or threading.Event()))
 
 
 def words(draw, count):
