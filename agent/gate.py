@@ -7,6 +7,9 @@ fitting into the server's cache, and where a server does not say how large that 
 A server that has answered and does not any more went away. Its programs wait until it is ready again, and go on: the history is on our side, so that all it
 costs is each prompt computed once more. Where there is another server they go there at once. Only here is a server asked again and again, by one
 thread for all who wait.
+
+How much a server holds is read before its first program and whenever it may be another than before: when it is back, when it answers for the first time
+and had not said it, and when a reply shows that nothing is left of what its cache held, as after a start that nobody noticed.
 """
 
 import hashlib
@@ -20,8 +23,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from backstory.agent.messages import Message, Model, Prompt, Reply, Route, ToolSchema, Usage
-from backstory.agent.schedule import Counts, Header, Ledger
-from backstory.agent.vitals import healthy
+from backstory.agent.schedule import Counts, Header, Ledger, Server
+from backstory.agent.vitals import healthy, metrics_of, pools
 from backstory.agent.wire import prompt_bytes
 from backstory.errors import UnreachableError
 
@@ -37,6 +40,15 @@ MOST_OF_POOL: Final = 0.9
 LOSSES: Final = 3
 # How often a server that went away is looked at: soon at first, since another process may have restarted it, then ever more rarely.
 FIRST_LOOK_S, LOOK_S = 0.25, 5.0
+
+
+def servers_at(base: str) -> list[Server]:
+    """Return the engines of the server at an address, as far as it tells of them: one of unknown size where it does not, or is not there."""
+    sizes = pools(metrics_of(base) or "")
+    if len(sizes) < 2:
+        return [Server(base, sizes[0] if sizes else None, priorities=bool(sizes))]
+    return [Server(base, size, rank, priorities=True) for rank, size in enumerate(sizes)]
+
 
 Passage = Literal["in", "cancelled", "overflow"]
 """How waiting at the gate ends: the program may ask; it, or its time, was over before; its prompt does not fit into any server's cache."""
@@ -59,6 +71,12 @@ class Gate:
         """What was decided so far."""
         with self._changed:
             return self._ledger.counts
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """The servers as they are known now."""
+        with self._changed:
+            return self._ledger.servers
 
     @contextmanager
     def program(self, model: Model, *, phase: str, opening: Sequence[Message], tools: Sequence[ToolSchema]) -> Iterator["Program"]:
@@ -93,7 +111,7 @@ class Gate:
                     server = self._ledger.server_of(id)
                     self._ledger.withdraw(id, now=now)
                     self._changed.notify_all()
-                    if self._ledger.is_away(server) and not cancel.is_set():
+                    if self._ledger.is_away(server.name) and not cancel.is_set():
                         raise UnreachableError(
                             f"{server.name} went away and was not back within {timeout_s:g} s; start it again, and `backstory resume` the run"
                         )
@@ -106,18 +124,25 @@ class Gate:
 
     def leave(self, id: str, prompt: int, reply: Reply | None) -> None:
         """Tell that a program's turn is over. reply: None when there was none."""
+        looks = False
         with self._changed:
+            server = self._ledger.server_of(id)
             if reply is None:
                 self._ledger.withdraw(id, now=self._clock())
             else:
                 usage = reply.usage
                 if usage.input_tokens:
                     self._bytes_a_token = prompt / usage.input_tokens
-                    self._known.add(self._ledger.server_of(id).name)
+                    looks = (server.tokens is None and server.name not in self._known) or (
+                        usage.cached_tokens == 0 and bool(usage.reusable_tokens)
+                    )
+                    self._known.add(server.name)
                 context = usage.input_tokens + usage.output_tokens or self._tokens(prompt)
                 tool = reply.message.calls[0].name if reply.message.calls else ""
                 self._ledger.answered(id, context, cached=usage.cached_tokens, reusable=usage.reusable_tokens, tool=tool, now=self._clock())
             self._changed.notify_all()
+        if looks:
+            self._renew(server.name)
 
     def route(self, id: str) -> Route:
         """Return the way of a program's next turn."""
@@ -136,12 +161,10 @@ class Gate:
         if error.failing and self._is_healthy(name):
             raise error
         with self._changed:
-            engines = [server for server in self._ledger.servers if server.name == name]
-            if any(self._ledger.is_away(server) for server in engines):
+            if self._ledger.is_away(name):
                 return
             log.info("gate.away server=%s", name)
-            for server in engines:
-                self._ledger.away(server, now=self._clock())
+            self._ledger.away(name, now=self._clock())
             self._changed.notify_all()
         threading.Thread(target=self._watch, args=(name,), name="away", daemon=True).start()
 
@@ -154,12 +177,20 @@ class Gate:
                     break
             time.sleep(pause_s)
             pause_s = min(LOOK_S, 2 * pause_s)
+        self._renew(name)
         with self._changed:
             log.info("gate.back server=%s", name)
-            for server in self._ledger.servers:
-                if server.name == name:
-                    self._ledger.back(server, now=self._clock())
+            self._ledger.back(name, now=self._clock())
             self._changed.notify_all()
+
+    def _renew(self, name: str) -> None:
+        """Read how much the server at an address holds now; where it does not tell, what is known of it stays."""
+        engines = servers_at(name)
+        if any(engine.tokens is not None for engine in engines):
+            with self._changed:
+                log.info("gate.holds server=%s tokens=%s", name, [engine.tokens for engine in engines])
+                self._ledger.renew(name, engines, now=self._clock())
+                self._changed.notify_all()
 
     def _is_too_long(self, prompt: int) -> bool:
         """Return whether no server can hold a prompt; False until one has said how many tokens so many bytes are."""

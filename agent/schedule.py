@@ -143,7 +143,7 @@ class Ledger:
         self._programs: dict[str, _Program] = {}
         self._peaks: dict[str, list[int]] = {}
         self._runs: dict[str, deque[float]] = {}
-        self._away: set[Server] = set()
+        self._away: set[str] = set()
         self._window = _Window()
         self._fill = self.policy.fill
         self._submitted = 0
@@ -202,16 +202,27 @@ class Ledger:
             self._peaks.setdefault(program.phase, []).append(program.context)
         return self.tick(now=now)
 
-    def away(self, server: Server, *, now: float) -> tuple[str, ...]:
-        """A server went away and what its cache held with it: its programs wait until it is back, or ask another that is there."""
-        self._away.add(server)
-        for program in self._admitted(server):
-            program.admitted = False
+    def away(self, name: str, *, now: float) -> tuple[str, ...]:
+        """The server at an address went away and what its cache held with it: its programs wait until it is back, or ask another that is there."""
+        self._away.add(name)
+        for program in self._programs.values():
+            program.admitted &= program.server.name != name
         return self.tick(now=now)
 
-    def back(self, server: Server, *, now: float) -> tuple[str, ...]:
-        """A server that had gone away may be asked again."""
-        self._away.discard(server)
+    def back(self, name: str, *, now: float) -> tuple[str, ...]:
+        """The server at an address that had gone away may be asked again."""
+        self._away.discard(name)
+        return self.tick(now=now)
+
+    def renew(self, name: str, engines: Sequence[Server], *, now: float) -> tuple[str, ...]:
+        """The server at an address is these engines now: what they hold may be another than before. Its programs keep their ranks."""
+        place = [server.name for server in self.servers].index(name)
+        others = [server for server in self.servers if server.name != name]
+        self.servers = [*others[:place], *engines, *others[place:]]
+        for program in self._programs.values():
+            if program.server.name == name:
+                program.server = next((engine for engine in engines if engine.rank == program.server.rank), engines[0])
+        self._make_room()
         return self.tick(now=now)
 
     def tick(self, *, now: float) -> tuple[str, ...]:
@@ -232,9 +243,9 @@ class Ledger:
         """Return the server a program is bound to, from its first turn on."""
         return self._programs[id].server
 
-    def is_away(self, server: Server) -> bool:
-        """Return whether a server went away and is not back."""
-        return server in self._away
+    def is_away(self, name: str) -> bool:
+        """Return whether the server at an address went away and is not back."""
+        return name in self._away
 
     def is_idle(self) -> bool:
         """Return whether no program is there."""
@@ -242,7 +253,7 @@ class Ledger:
 
     def wake_s(self, *, now: float) -> float | None:
         """Return in how many seconds `tick` may let somebody in without another event, None when it cannot."""
-        waiting = [program for program in self._programs.values() if program.state == "waiting" and not self.is_away(program.server)]
+        waiting = [program for program in self._programs.values() if program.state == "waiting" and not self.is_away(program.server.name)]
         if not waiting:
             return None
         times = [program.since + self.policy.hold_s for program in waiting]
@@ -273,9 +284,9 @@ class Ledger:
             if program.state == "waiting" and program.admitted:
                 yield self._pass(program, now)
         for program in self._queue():
-            if program.turns == 0 or self.is_away(program.server):
+            if program.turns == 0 or self.is_away(program.server.name):
                 self._bind(program)
-            if self.is_away(program.server):
+            if self.is_away(program.server.name):
                 continue
             if not self._fits(program) and not self._gave_way(program, now):
                 if now >= program.since + self.policy.hold_s:
@@ -304,10 +315,10 @@ class Ledger:
         def standing(server: Server) -> tuple[bool, bool, bool, float]:
             shares = any(other.header.key == program.header.key for other in self._admitted(server))
             free = float("inf") if server.tokens is None else self._fill * server.tokens - self.load(server)
-            return (self.is_away(server), not self._fits(replace(program, server=server)), not shares, -free)
+            return (self.is_away(server.name), not self._fits(replace(program, server=server)), not shares, -free)
 
         server = min(self.servers, key=standing)
-        if program.turns and server != program.server and not self.is_away(server):
+        if program.turns and server != program.server and not self.is_away(server.name):
             self.counts = replace(self.counts, moved=self.counts.moved + 1)
         program.server = server
 

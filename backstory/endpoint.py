@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from backstory.agent.gate import Gate
     from backstory.agent.messages import Model
     from backstory.agent.runs import ModelSettings
-    from backstory.agent.schedule import Server
     from backstory.config import ModelChoice
     from backstory.face import Face
 
@@ -72,21 +71,10 @@ def open_model(settings: "ModelSettings", choice: "ModelChoice", environ: Mappin
 @cache
 def gate_of(bases: tuple[str, ...]) -> "Gate":
     """Return the gate that all programs of this process pass on their way to the servers at some addresses."""
-    from backstory.agent.gate import Gate
+    from backstory.agent.gate import Gate, servers_at
     from backstory.agent.schedule import Ledger
 
     return Gate(Ledger([server for base in bases for server in servers_at(base)]))
-
-
-def servers_at(base: str) -> "list[Server]":
-    """Return the engines of the server at an address, as far as it tells of them."""
-    from backstory.agent.schedule import Server
-    from backstory.agent.vitals import metrics_of, pools
-
-    sizes = pools(metrics_of(base) or "")
-    if len(sizes) < 2:
-        return [Server(base, sizes[0] if sizes else None, priorities=bool(sizes))]
-    return [Server(base, size, rank, priorities=True) for rank, size in enumerate(sizes)]
 
 
 def key_variable(model: str) -> str:

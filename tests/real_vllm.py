@@ -30,15 +30,15 @@ class RealServer:
         self.api_base = f"http://127.0.0.1:{self.port}/v1"
         self.started: Ended | None = None
 
-    def start(self) -> None:
-        """Serve the model in the background, unless it is served."""
+    def start(self, *more: str) -> None:
+        """Serve the model in the background, unless it is served. more: flags for vLLM that overrule its own."""
         if self.cli("serve", "status").exit_code == 0:
             return
         for made in (BUILD / "venv" / "bin" / "python", BUILD / self.model / "config.json"):
             assert made.exists(), f"{made} is missing; `make test-serving` makes it"
         self.cli("serve", "stop")  # one that was killed is known still
         where = ("--cpu", "--python", BUILD / "venv" / "bin" / "python", "--port", str(self.port), "--background", "--wait", str(START_S))
-        self.started = self.cli("serve", BUILD / self.model, *where, *self._options, "--", *self._flags)
+        self.started = self.cli("serve", BUILD / self.model, *where, *self._options, "--", *self._flags, *more)
         assert self.started.exit_code == 0, self.started.out + self.started.err + self.cli("serve", "logs").out
 
     def stop(self) -> Ended:

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from backstory.agent.gate import Gate, GatedModel, as_program
+from backstory.agent.gate import Gate, GatedModel, as_program, servers_at
 from backstory.agent.messages import Message, Prompt
 from backstory.agent.runs import fix
 from backstory.agent.schedule import Ledger, Policy, Server
 from backstory.agent.script import call
 from backstory.agent.scripted import Settings, serve
-from backstory.endpoint import servers_at
 from backstory.errors import ModelError, UnreachableError
 from fixing import asked, quiet
 from serving import TOOLS, remote
@@ -239,10 +238,60 @@ def test_a_program_moves_to_another_server():
             assert (reply.stop, gate.counts.moved) == ("calls", 1) and reply.held_s < 10.0
             with serve(answers, Settings(pool_tokens=10**6), port=port):
                 until = time.monotonic() + 30
-                while any(gate._ledger.is_away(server) for server in gate._ledger.servers) and time.monotonic() < until:
+                while gate._ledger.is_away(leaves.api_base) and time.monotonic() < until:
                     time.sleep(0.05)
                 assert ask(one, 220).stop == "calls"
         assert gate.counts.moved == 1
+
+
+def test_a_server_that_comes_back_is_asked_anew_how_much_it_holds():
+    """One that held two programs and comes back with room for one lets them go on one after the other."""
+    answers = lambda request: call("read", path="a.py")  # noqa: E731
+    with ExitStack() as stack:
+        with serve(answers, Settings(pool_tokens=10**6)) as server:
+            gate = Gate(Ledger(servers_at(server.api_base), TIGHT))
+            model = GatedModel(remote(server.api_base), lambda: gate)
+            programs = [stack.enter_context(program(model)) for _ in range(2)]
+            assert [ask(one).stop for one in programs] == ["calls"] * 2
+        with serve(answers, Settings(pool_tokens=400), port=port_of(server)):
+            assert ask(programs[0], 120).stop == "calls"
+            assert [one.tokens for one in gate.servers] == [400]
+            assert ask(programs[1], 120, timeout_s=1.0).stop == "cancelled"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_server_that_is_not_there_at_first_is_asked_when_it_comes(others):
+    """A gate that was made while nothing answered at the address learns how much is held there, beside another server or alone."""
+    answers = lambda request: call("read", path="a.py")  # noqa: E731
+    with ExitStack() as stack:
+        there = [stack.enter_context(serve(answers, Settings(pool_tokens=300))) for _ in range(others)]
+        with serve(answers) as server:
+            pass
+        gate = Gate(Ledger([engine for base in (server.api_base, *(one.api_base for one in there)) for engine in servers_at(base)], TIGHT))
+        model = GatedModel(remote(server.api_base), lambda: gate)
+        for _ in range(2 * others):  # the first finds that nobody is there, and both go to the other, whoever fits or not
+            with program(model) as one:
+                assert ask(one).stop == "calls"
+        with serve(answers, Settings(pool_tokens=400), port=port_of(server)):
+            with program(model) as first:
+                until = time.monotonic() + 30
+                while gate._ledger.is_away(server.api_base) and time.monotonic() < until:
+                    time.sleep(0.05)
+                assert ask(first).stop == "calls"
+            assert [one.tokens for one in gate.servers] == [400, *[300] * others]
+
+
+def test_a_start_that_nobody_noticed_is_seen_by_the_empty_cache():
+    """Killed and started while all tools ran, so that nobody waited for it: the next reply found nothing in the cache, and how much it holds is asked again."""
+    answers = lambda request: call("read", path="a.py")  # noqa: E731
+    with ExitStack() as stack:
+        with serve(answers, Settings(pool_tokens=10**6)) as server:
+            gate = Gate(Ledger(servers_at(server.api_base), TIGHT))
+            one = stack.enter_context(program(GatedModel(remote(server.api_base), lambda: gate)))
+            ask(one)
+        with serve(answers, Settings(pool_tokens=5000), port=port_of(server)):
+            assert ask(one, 200).stop == "calls"
+            assert gate.servers == [Server(server.api_base, 5000, priorities=True)]
 
 
 def test_a_server_that_never_answered_is_not_waited_for():

@@ -135,6 +135,30 @@ class TestSeveralServers:
         ledger.ask("a", 9_000, now=0.0)
         assert ledger.ask("b", 9_000, now=0.0) == ("b",) and ledger.server_of("a") != ledger.server_of("b")
 
+    def test_what_a_server_holds_may_change(self):
+        """One that comes back with less holds fewer programs, with more it holds those that waited; each stays with its engine as long as there is one."""
+        ledger = ledger_of(10_000)
+        begin(ledger, *"ab")
+        assert [ledger.ask(id, 5_000, now=0.0) for id in "ab"] == [("a",), ("b",)]
+        for id in "ab":
+            ledger.withdraw(id, now=1.0)
+        ledger.away("server-0", now=2.0)
+        assert [ledger.ask(id, 5_000, now=3.0) for id in "ab"] == [(), ()]
+        assert ledger.renew("server-0", [Server("server-0", 6_000)], now=4.0) == () and ledger.back("server-0", now=4.0) == ("a",)
+        assert ledger.renew("server-0", [Server("server-0", 9_500)], now=5.0) == ("b",)
+        two = [Server("server-0", 9_500, rank) for rank in range(2)]
+        assert ledger.renew("server-0", two, now=6.0) == () and ledger.servers == two and ledger.server_of("a") == two[0]
+
+    def test_a_server_that_holds_less_now_pauses_who_is_idle(self):
+        """As contexts do that outgrew it."""
+        ledger = ledger_of(10_000)
+        begin(ledger, *"ab")
+        for id in "ab":
+            ledger.ask(id, 5_000, now=0.0)
+        ledger.answered("a", 5_000, now=1.0)
+        ledger.renew("server-0", [Server("server-0", 8_000)], now=2.0)
+        assert ledger.counts.paused == 1 and ledger.ask("a", 5_000, now=3.0) == ()
+
 
 class TestGivingWay:
     def held(self, policy=PLAIN):

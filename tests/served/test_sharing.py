@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backstory.agent.gate import Gate
+from backstory.agent.gate import Gate, servers_at
 from backstory.agent.messages import Message, Prompt, Sampling
 from backstory.agent.schedule import Ledger, Policy
-from backstory.endpoint import servers_at
 from serving import remote
 
 BLOCK = 32

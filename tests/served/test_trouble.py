@@ -9,13 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from backstory.agent.gate import Gate, servers_at
 from backstory.agent.messages import Message
+from backstory.agent.schedule import Ledger
 from fixing import state_of
 from real_vllm import START_S
 from serving import ask, remote
 from talking import CHECK, ISSUE, faulty
 
 LONG_ISSUE = f"{ISSUE}\n\n{'It is wrong in many places. ' * 1500}"
+LESS_BLOCKS = 144  # of the 160 that it has, and as many as its window needs at least
 AT_ONCE = 16  # twice what the server lets in
 
 
@@ -93,3 +96,22 @@ def test_a_run_whose_server_is_killed_goes_on_when_it_is_back(tiny, repo):
     (lost,) = (place for place, reply in enumerate(replies) if reply["retries"])
     assert 0 < lost < len(replies) - 1 and replies[lost]["usage"]["cached_tokens"] == 0 < replies[lost + 1]["usage"]["cached_tokens"]
     assert state_of(repo.root) == before
+
+
+def test_a_server_that_comes_back_smaller_is_reckoned_with_as_it_is(tiny):
+    """Killed between two turns and started with fewer blocks: the program waits, goes on, and what the server holds is read anew. The last test of this server."""
+    gate, model = Gate(Ledger(servers_at(tiny.api_base))), remote(tiny.api_base, model="hosted_vllm/tiny")
+    (before,) = servers_at(tiny.api_base)
+    question = Message("user", "word " * 200)
+    with gate.program(model, phase="solve", opening=(question,), tools=()) as program:
+        assert ask(program, (question,), tools=(), output_tokens=8).stop == "length"
+        tiny.kill()
+        with ThreadPoolExecutor(1) as thread:
+            second = thread.submit(
+                ask, program, (question, Message("assistant", "?"), question), tools=(), output_tokens=8, timeout_s=2 * START_S
+            )
+            tiny.start("--num-gpu-blocks-override", str(LESS_BLOCKS))
+            reply = second.result()
+    assert (reply.stop, reply.usage.cached_tokens) == ("length", 0) and reply.held_s > 1
+    assert [engine.tokens for engine in gate.servers] == [before.tokens * LESS_BLOCKS // 160]
+    tiny.stop()
