@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import backstory
-from command import CommandLine
 from repos import Repo
 
 COMMANDS = ["fix", "locate", "index", "show", "runs", "resume", "replay", "apply", "undo", "cache", "doctor", "config", "scripted"]
@@ -32,11 +31,6 @@ HEAVY = {
     "cattrs",
     "platformdirs",
 }
-
-
-@pytest.fixture
-def cli(tmp_path):
-    return CommandLine(tmp_path / "home")
 
 
 @pytest.fixture

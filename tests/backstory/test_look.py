@@ -10,14 +10,8 @@ import subprocess
 
 import pytest
 
-from command import CommandLine
 from hostile import arm
 from repos import Repo
-
-
-@pytest.fixture
-def cli(tmp_path):
-    return CommandLine(tmp_path / "home")
 
 
 @pytest.fixture

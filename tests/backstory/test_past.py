@@ -4,13 +4,7 @@ import json
 
 import pytest
 
-from command import CommandLine
 from repos import Repo
-
-
-@pytest.fixture
-def cli(tmp_path):
-    return CommandLine(tmp_path / "home")
 
 
 @pytest.fixture

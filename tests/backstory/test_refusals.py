@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from command import CommandLine
 from repos import Repo
 
 SYSTEM_BWRAP = [Path(folder, "bwrap") for folder in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")]
-
-
-@pytest.fixture
-def cli(tmp_path):
-    return CommandLine(tmp_path / "home")
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from command import CommandLine
 
 
 @pytest.fixture
-def cli(tmp_path):
-    return CommandLine(tmp_path / "home")
-
-
-@pytest.fixture
 def vllm(tmp_path):
     return make_vllm(tmp_path / "vllm")
 
