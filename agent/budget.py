@@ -40,13 +40,26 @@ class Purse:
     def __init__(self, budget: Budget, trace: Trace, seconds_before: float = 0.0, *, _spent: _Spent | None = None) -> None:
         """seconds_before: spent by the run before it was resumed."""
         self.budget = budget
-        self.stopped: str | None = None
+        self._stopped: str | None = None
         self._trace = trace
         self._spent = _spent or _Spent(seconds_before)
+        self._whole: Purse | None = None
+        self._share = 1.0
 
     def in_lane(self, trace: Trace) -> "Purse":
         """Return the same purse for a lane that records into `trace`."""
         return Purse(self.budget, trace, _spent=self._spent)
+
+    def for_share(self, share: float) -> "Purse":
+        """Return the same purse for what may spend no more than a share (0 to 1) of the seconds and steps, so that the rest is left to what follows."""
+        part = Purse(self.budget, self._trace, _spent=self._spent)
+        part._whole, part._share = self, share
+        return part
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the run was told to stop, None as long as it was not."""
+        return self._stopped or (self._whole.stopped if self._whole is not None else None)
 
     @property
     def steps(self) -> int:
@@ -88,12 +101,13 @@ class Purse:
     def spent_out(self, *, tokens: int = 0) -> str | None:
         """Return why the run must stop now, or None. Once stopped it stays stopped. tokens: what the next call costs at least."""
         if self.stopped is None:
-            self.stopped = self._trace.limit(lambda: self._reason(tokens))
+            self._stopped = self._trace.limit(lambda: self._reason(tokens), kind="limit" if self._whole is None else "share")
         return self.stopped
 
     def _reason(self, next_tokens: int) -> str | None:
-        if self.budget.steps is not None and self._spent.steps >= self.budget.steps:
-            return f"the budget of {self.budget.steps} steps is spent"
+        spent = "the" if self._share == 1 else f"{self._share:.0%} of the"
+        if self.budget.steps is not None and self._spent.steps >= self._share * self.budget.steps:
+            return f"{spent} budget of {self.budget.steps} steps is spent"
         if self.budget.tokens is not None and self._tokens() + next_tokens >= self.budget.tokens:
             more = (
                 f" but for {self.budget.tokens - self._tokens()}, and the next prompt is longer"
@@ -101,8 +115,8 @@ class Purse:
                 else ""
             )
             return f"the budget of {self.budget.tokens} tokens is spent{more}"
-        if self.budget.seconds is not None and self._seconds() >= self.budget.seconds:
-            return f"the budget of {self.budget.seconds:g} seconds is spent"
+        if self.budget.seconds is not None and self._seconds() >= self._share * self.budget.seconds:
+            return f"{spent} budget of {self.budget.seconds:g} seconds is spent"
         return None
 
     def _tokens(self) -> int:

@@ -52,6 +52,18 @@ class Stage:
     limits: Limits
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a check that was seen to pass may take on another tree: so many times as long as it took, and no less than `least_s` seconds.
+
+    A repair or an old commit may wait for ever, and would take what is left of the run. Ten times is more than a busy machine costs. No check is hurried
+    before it has passed once: one that fails early says nothing of how long it takes.
+    """
+
+    times: float = 10.0
+    least_s: float = 15.0
+
+
 class Judge:
     """Gives verdicts. A context manager: its worktrees live in `work_dir` and are gone afterwards."""
 
@@ -67,6 +79,7 @@ class Judge:
         trace: Trace,
         purse: Purse,
         workers: int = 1,
+        patience: Patience = Patience(),
     ) -> None:
         """overlay: the check's files, laid over every tree. cache: verdicts of earlier runs, or None to run everything. workers: trees at once."""
         self.base = base
@@ -77,6 +90,8 @@ class Judge:
         self._stack = ExitStack()
         self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
         self._numbers = itertools.count(1)
+        self._patience = patience
+        self._passed_s: dict[str, float] = {}  # by command, of the slowest pass seen
 
     def __enter__(self) -> "Judge":
         return self
@@ -138,10 +153,13 @@ class Judge:
         key: dict[str, Any] = {"role": role, "tree": judged, "command": check.command}
         self._purse.count_step()
         try:
-            return self.trace.step("check", key, effect, VERDICT)
+            verdict = self.trace.step("check", key, effect, VERDICT)
         except _CutOffError:
             # Not recorded: with a larger budget the check is asked again, and may answer.
             return _not_run(self._purse.spent_out() or "the budget is spent")
+        if verdict.status == "passed":
+            self._passed_s[check.command] = max(verdict.seconds, self._passed_s.get(check.command, 0.0))
+        return verdict
 
     def _run(self, judged: Oid, check: Check, *, clean: bool) -> Verdict:
         key = verdict_key(judged, check, self._stage.environment.id)
@@ -149,6 +167,10 @@ class Judge:
             known = self._cache.get(key)
             if known is not None:
                 return known
+        patience_s = check.timeout_s if clean else self._patience_s(check)
+        left_s = self._purse.seconds_left()
+        # One second at least: a check that begins within the budget is cut off by it, not refused.
+        wall_s = patience_s if left_s is None else max(1.0, min(patience_s, left_s))
         with self._fresh_workspace() if clean else self._idle_workspace() as workspace:
             workspace.checkout(judged)
             verdict = run_check(
@@ -157,20 +179,20 @@ class Judge:
                 bound_at=self._stage.bound_at,
                 sandbox=self._stage.sandbox,
                 environment=self._stage.environment,
-                limits=self._limits(check),
+                limits=replace(self._stage.limits, wall_s=wall_s),
                 mounts=(*workspace.mounts(self._stage.bound_at), *self._stage.mounts),
             )
         if verdict.status == "timed_out" and self._purse.seconds_left() == 0:
             raise _CutOffError
-        if self._cache is not None:
+        hurried = verdict.status == "timed_out" and patience_s < check.timeout_s  # it may yet pass for who has more time
+        if self._cache is not None and not hurried:
             self._cache.put(key, verdict)
         return verdict
 
-    def _limits(self, check: Check) -> Limits:
-        left = self._purse.seconds_left()
-        # One second at least: a check that begins within the budget is cut off by it, not refused.
-        wall_s = check.timeout_s if left is None else max(1.0, min(check.timeout_s, left))
-        return replace(self._stage.limits, wall_s=wall_s)
+    def _patience_s(self, check: Check) -> float:
+        """Return how long a check may take, by the longest that it was seen to take when it passed."""
+        passed_s = self._passed_s.get(check.command)
+        return check.timeout_s if passed_s is None else min(check.timeout_s, max(self._patience.least_s, self._patience.times * passed_s))
 
     @contextmanager
     def desk(self, kept: Collection[RepoPath]) -> Iterator[Desk]:

@@ -1,13 +1,13 @@
 """Reads from the graph what the makers of repairs need, and puts their proposals into one order.
 
 First what the blamed commit did is taken back (`undo`), for each candidate in turn when the search left several; then the edits that similar
-places once received are carried over (`sibling`). The makers are pure; this module is where they meet the repository.
+places once received are carried over (`sibling`); the two by turns where the search was stopped and the commit is merely suspected. The makers are pure; this module is where they meet the repository.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice, zip_longest
 
 from backstory.agent.clues import find_clues
 from backstory.agent.python import compiles
@@ -44,9 +44,16 @@ class Repairs:
         self.dropped: Counter[str] = Counter()
 
     def proposals(self, blamed: Blamed | None) -> Iterator[Proposal]:
-        """Yield repairs in the order in which they are best tried, each result once."""
+        """Return repairs in the order in which they are best tried, each result once."""
+        if blamed is not None and blamed.status == "suspected":
+            return filter(None, chain.from_iterable(zip_longest(self._undone(blamed), self._carried(blamed))))
+        return chain(self._undone(blamed), self._carried(blamed))
+
+    def _undone(self, blamed: Blamed | None) -> Iterator[Proposal]:
         for commit in blamed.candidates[:CANDIDATES_TRIED] if blamed else ():
             yield from self._sieve(self._undoing(self._graph.commit(commit)))
+
+    def _carried(self, blamed: Blamed | None) -> Iterator[Proposal]:
         located = self._locations[:PLACES_FOR_SIBLINGS]
         edits = list(self._past_edits(located, first=blamed.candidates[:1] if blamed else ()))
         yield from self._sieve(sibling_proposals(edits, located, today=self._today))

@@ -85,7 +85,7 @@ class Trace(Protocol):
     def limit(self, reason: Callable[[], str | None], *, kind: str = "limit") -> str | None:
         """Return why the run has to stop here, or None: what was recorded as long as recorded events last, then what `reason` says, recorded.
 
-        kind: "limit" for a budget, which a resumption may raise; another one for what only this lane stops for.
+        kind: "limit" for a budget and "share" for a part of it, which a resumption may raise; another one for what only this lane stops for.
         """
 
     def lane(self, name: str) -> "Trace":
@@ -142,7 +142,7 @@ class _Journal:
         os.ftruncate(self._file, whole_bytes)
         self._seq = len(events)
         valid = [event for event in still_valid(events) if event.kind != "finished"]
-        limit = next((event.seq for event in valid if event.kind == "limit"), None)
+        limit = next((event.seq for event in valid if event.kind in ("limit", "share")), None)
         if past_limit and limit is not None:
             self.append("", "resumed", {"at": limit})
             valid = [event for event in valid if event.seq < limit]

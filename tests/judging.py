@@ -30,12 +30,12 @@ def graph_of(root: Path, home: Path, revision: str = "HEAD"):
 
 
 @contextmanager
-def judge_of(graph, root: Path, home: Path, *, budget: Budget | None = None, workers: int = 1, cache: bool = False):
+def judge_of(graph, root: Path, home: Path, *, budget: Budget | None = None, run: str = "run", cache: bool = False, **options):
     """Yield a judge whose checks run in the real sandbox, shown at the checkout's own path."""
     environment = find_environment(None, active=Path(sys.prefix), path=os.environ["PATH"])
     stage = Stage(open_sandbox("auto"), environment, root, (), Limits(wall_s=60))
     with (
-        RecordedTrace(home / "run" / "events.jsonl", "run") as trace,
+        RecordedTrace(home / run / "events.jsonl", run) as trace,
         VerdictCache(home / "verdicts.db") as verdicts,
         Judge(
             graph.mirror,
@@ -46,7 +46,7 @@ def judge_of(graph, root: Path, home: Path, *, budget: Budget | None = None, wor
             cache=verdicts if cache else None,
             trace=trace,
             purse=Purse(budget or Budget(), trace),
-            workers=workers,
+            **options,
         ) as judge,
     ):
         yield judge

@@ -2,6 +2,7 @@
 
 import pytest
 
+from backstory.agent.judge import Patience
 from backstory.agent.trace import read_events
 from backstory.tools.checks import Check
 from backstory.tools.patch import write_tree
@@ -67,6 +68,25 @@ def test_a_verdict_is_remembered_unless_it_has_to_be_clean(repo, tmp_path):
         assert judge.verdict(graph.at, CHECK, role="again") == first
         assert judge.verdict(graph.at, CHECK, role="clean", clean=True) != first  # its seconds differ
         assert [event.body["key"]["role"] for event in read_events(tmp_path / "run" / "events.jsonl")] == ["base", "again", "clean"]
+
+
+def test_a_check_that_was_seen_to_pass_is_not_waited_for_long(repo, tmp_path):
+    """Once it has passed, a tree on which it hangs costs little, and that it was hurried is not remembered; before, it has all its time."""
+    check = Check("sh check.sh", 4, ("check.sh",))
+    waiting = {"check.sh": b"while grep -q 41 app.py; do sleep 0.1; done\n"}
+    with graph_of(repo.root, tmp_path) as graph:
+        hangs, passes = graph.at, graph.parents(graph.at)[0]
+        also_hangs = write_tree(graph.mirror, graph.at, {"other.py": b""})
+        with judge_of(graph, repo.root, tmp_path, cache=True, patience=Patience(least_s=1.0, times=0.0)) as judge:
+            judge.add_overlay(waiting)
+            assert judge.verdict(also_hangs, check, role="history").seconds >= 4
+            assert judge.verdict(passes, check, role="history").status == "passed"
+            hurried = judge.verdict(hangs, check, role="smaller")
+            assert hurried.status == "timed_out" and hurried.seconds < 4
+            assert judge.verdict(hangs, check, role="clean", clean=True).seconds >= 4
+        with judge_of(graph, repo.root, tmp_path, run="later", cache=True) as judge:
+            judge.add_overlay(waiting)
+            assert judge.verdict(hangs, check, role="history").seconds >= 4
 
 
 def test_nothing_is_left_in_the_checkout_or_the_work_folder(repo, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backstory.agent.budget import Budget
 from fixing import solved
 from repos import Repo
 
@@ -94,6 +95,28 @@ def test_what_a_sibling_once_received_is_carried_over(tmp_path):
     assert outcome.exit_code == 0, (outcome.solution.reason, outcome.solution.tried)
     assert outcome.solution.blamed is None
     assert outcome.solution.patch.files == ("below.py",) and b"+    if not values:" in outcome.solution.patch.diff
+
+
+def test_a_search_that_finds_nothing_leaves_steps_for_repairs(tmp_path):
+    """A third of the budget is kept: where no tested commit passes and more are left, what a sibling once received is still tried, and proven."""
+    repo = Repo(tmp_path / "repo")
+    bare = "def {0}(values):\n    first = values[0]\n    return {1}(values) - first\n"
+    guarded = "def {0}(values):\n    if not values:\n        return 0\n    first = values[0]\n    return {1}(values) - first\n"
+    repo.commit("Begin", {"above.py": bare.format("above", "max"), "below.py": bare.format("below", "min")})
+    repo.commit("above: no values are no error", {"above.py": guarded.format("above", "max")})
+    for number in range(30):  # nothing can be said of most of them
+        torn = "" if number > 25 else f"raise KeyError({number})\n"
+        repo.commit(f"Say {number}", {"below.py": f"# {number}\n{torn}" + bare.format("below", "min")})
+    repo.commit("Ask", {"check.py": "from below import below\nassert below([3, 1]) == -2\nassert below([]) == 0\n"})
+    outcome = solved(
+        repo.root,
+        tmp_path,
+        issue_text="below() fails on no values\n\nIndexError in below.py, as above.py once did\n",
+        budget=Budget(steps=15),
+    )
+    assert (len(outcome.solution.tested), outcome.solution.blamed.status) == (9, "suspected"), outcome.solution.tested
+    assert outcome.exit_code == 0, (outcome.solution.reason, outcome.solution.tried)
+    assert b"+    if not values:" in outcome.solution.patch.diff
 
 
 def test_a_feature_that_did_not_exist_gets_no_blame(tmp_path):

@@ -172,6 +172,30 @@ def test_a_stop_is_recorded_and_recurs(tmp_path):
     replay.finish()
 
 
+def test_a_part_of_the_way_stops_when_its_share_is_spent(tmp_path):
+    """What may spend half leaves the rest to what follows, in a replay too; a larger budget resumes where the share was spent."""
+    path = tmp_path / "events.jsonl"
+
+    def spend(trace, budget):
+        purse, done = Purse(budget, trace), []
+        for part in (purse.for_share(0.5), purse):
+            while len(done) < 8 and part.spent_out() is None:
+                part.count_step()
+                done.append(trace.step("work", len(done), lambda: 1, NUMBER))
+            done.append(part.stopped)
+        return done
+
+    with RecordedTrace(path, "r") as trace:
+        spent = spend(trace, Budget(steps=4))
+    assert spent == [1, 1, "50% of the budget of 4 steps is spent", 1, 1, "the budget of 4 steps is spent"]
+    assert [event.kind for event in read_events(path)] == ["work", "work", "share", "work", "work", "limit"]
+    replay = ReplayedTrace(read_events(path))
+    assert spend(replay, Budget()) == spent
+    replay.finish()
+    with RecordedTrace(path, "r", past_limit=True) as trace:
+        assert spend(trace, Budget(steps=10))[:6] == [1, 1, 1, 1, 1, "50% of the budget of 10 steps is spent"]
+
+
 def test_steps_of_two_runs_do_not_disturb_each_other(tmp_path):
     """Two runs recorded at once keep their own files and order."""
     totals = []
