@@ -6,6 +6,9 @@ parsed (kept by blob id), and the place is looked for in the older one: by its q
 away, in this file and then in the others it changed, by how many words their bodies share. So a thousand versions cost a few parses, and what is
 claimed about a rename or a move carries the share of words it rests on.
 
+A history is wanted whole, so what branches did is put off until the version they began with is reached: its hunks tell then, going on from there, whether they
+pass the place by, and most tips of branches are never read.
+
 Places are known by blob, not by commit: a version that two branches share is one, and what a merge made of two branches is a version whose place
 is found again by its text or its name. A merge that itself edits the place is therefore not told as a step. Git's own `log -L` follows spans of
 one file in this way and neither parses nor leaves the file (git documentation, git-log); taking a vanished definition with a similar body as the
@@ -14,18 +17,20 @@ earlier name is the body-similarity rule of origin analysis (Godfrey and Zou 200
 
 import json
 import re
+import sys
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heappop, heappush
 from itertools import islice
-from typing import Literal, NamedTuple
+from operator import itemgetter
+from typing import Literal, NamedTuple, TypeAlias
 
 from backstory.errors import DamagedStore
 from backstory.graph.history import Hunks
-from backstory.graph.hunks import Inside, inside, near, nearby, new_lines, old_lines, shifted_back, traced_back
+from backstory.graph.hunks import Inside, inside, near, nearby, new_lines, old_lines, shifted_back, traced_back, turned
 from backstory.graph.languages import language_of, table_version
 from backstory.graph.lineage import Lineage
 from backstory.graph.mirror import Mirror
@@ -79,7 +84,7 @@ class Step(NamedTuple):
 WHITE_SPACE = "only white space differs"
 HISTORY_KIND = "history"
 NEWLINE = b"\n"
-FOLLOW_VERSION = "3"
+FOLLOW_VERSION = "4"
 """Raise it whenever the same past would be told otherwise: what is kept is told anew then."""
 
 
@@ -135,7 +140,10 @@ class Follower:
 
         name: a symbol's qualified name. newest: go no further back once that many are found; fewer means that these are all.
         """
-        steps = list(islice(_Walk(self, path, blob, span, name).steps(after=-1), newest))
+        if newest is None:
+            steps = _WholeWalk(self, path, blob, span, name).all_steps()
+        else:
+            steps = list(islice(_Walk(self, path, blob, span, name).steps(after=-1), newest))
         self.outlines.save()
         return steps
 
@@ -191,16 +199,21 @@ class Follower:
 
 
 class _Walk:
-    """One place being followed. at: where it is in the versions reached, None where it is not; names: what it was called, newest first."""
+    """One place being followed. at: where it is in the versions reached, None where it is not; names: what it was called, newest first.
+
+    reached: the versions of `at`, for who has put off what leads away from them.
+    """
 
     def __init__(self, follower: Follower, path: RepoPath, blob: Oid, span: Span, name: str) -> None:
         self.follower, self.path, self.is_symbol = follower, path, bool(name)
         self.at: dict[Oid, Place | None] = {}
+        self.reached: list[Oid] = []
         self.names: dict[str, bytes] = {}
         self.last: tuple[Oid, Place] | None = None
         self.waiting: list[tuple[int, int, FileChange]] = []
         self.queued: set[tuple[int, int]] = set()
         self.looked = 0
+        self.born_at = sys.maxsize
         self.read: tuple[Oid, bytes, list[bytes]] = (Oid(""), b"", [])
         self.context: _Context | None = None
         self.context_of: tuple[Oid, Span] | None = None
@@ -220,12 +233,15 @@ class _Walk:
         for position, change in self.follower.changes_of(path, after):
             if (change.commit, change.ordinal) not in self.queued:
                 self.queued.add((change.commit, change.ordinal))
-                heappush(self.waiting, (position, change.ordinal, change))
+                self._wait((position, change.ordinal), change)
+
+    def _wait(self, turn: "_Turn", change: FileChange) -> None:
+        heappush(self.waiting, (*turn, change))
 
     def _step(self, change: FileChange, position: int) -> Iterator[Step]:
         if change.was is not None and self.follower.lineage.today(change.path, position) is None:
             self._expect(change.was, position)  # a file that is gone today: its names are found one by one
-        here = self._find(change.blob, change.path) if change.blob is not None else None
+        here = self._find(change.blob, change.path, position) if change.blob is not None else None
         if here is None:
             yield from self._step_without(change)
             return
@@ -239,7 +255,8 @@ class _Walk:
             return
         old, share = self._before(change, hunks, here)
         if old is None:
-            self.at.setdefault(change.was_blob, None)
+            if change.was_blob not in self.at:
+                self._reach(change.was_blob, None)
             yield from self._born(change, here, position)
             return
         self._know(change.was_blob, old)
@@ -256,7 +273,7 @@ class _Walk:
         was = change.was_blob
         if was is None or was in self.at:
             return
-        self.at[was] = None
+        self._reach(was, None)
         if not self.is_symbol or self.looked >= REMOVALS_LOOKED_FOR:
             return
         hunks = (Hunk(1, 1 << 30, 0, 0),) if change.blob is None else self.follower.hunks(change) or ()
@@ -282,6 +299,8 @@ class _Walk:
         size = here.span.last - here.span.first + 1
         found = self._moved_symbol(change, here) if here.name else self._moved_lines(change, here)
         if found is None:
+            if change.was_blob is not None:  # a file that begins whole may be another's beginning, as where two histories were joined
+                self.born_at = min(self.born_at, position)
             yield self._told(change, "added", here, None, Inside(size, 0), f"its {_lines(size)} first appear here")
             return
         source, old, evidence = found
@@ -309,15 +328,23 @@ class _Walk:
     def _know(self, blob: Oid, place: Place) -> None:
         """Note where the place is in a version, and what it looks like there."""
         if self.at.get(blob) is None:
-            self.at[blob] = place
+            self._reach(blob, place)
         if place.name and place.name not in self.names:
             self.names[place.name] = _definition_mark(place)
 
-    def _find(self, blob: Oid, path: RepoPath) -> Place | None:
-        """Return where the place is in a version: as reached from a later one, or found anew in one that a merge was made of."""
+    def _find(self, blob: Oid, path: RepoPath, position: int) -> Place | None:
+        """Return where the place is in the version that the commit at `position` made: as reached from a later one, or found anew at a branch's tip.
+
+        A span of lines that a later commit put into the file is there only if somebody wrote the very same lines beside it.
+        """
         if blob not in self.at:
-            self.at[blob] = self._by_text(blob) or self._by_difference(blob, path)
+            is_older = position > self.born_at and not self.is_symbol
+            self._reach(blob, self._by_text(blob) or (None if is_older else self._by_difference(blob, path)))
         return self.at[blob]
+
+    def _reach(self, blob: Oid, place: Place | None) -> None:
+        self.at[blob] = place
+        self.reached.append(blob)
 
     def _by_text(self, blob: Oid) -> Place | None:
         """Return the place where a version holds, exactly once, the lines of the last one known, with those around them that tell short ones from others.
@@ -518,6 +545,108 @@ class _Walk:
         if not self.read[2]:
             self.read[2].extend(text.split(b"\n"))
         return self.read[2]
+
+
+_Turn: TypeAlias = tuple[int, int]
+"""Where a change stands among all: the position of its commit in the order, newest first, and its place within it."""
+
+
+class _Late(NamedTuple):
+    """A change that is put off. last: the last version known when its turn came, and the place in it."""
+
+    change: FileChange
+    last: tuple[Oid, Place] | None
+
+
+class _WholeWalk(_Walk):
+    """A walk to the very end, which reads few versions.
+
+    Where branches meet, their tips are versions that no hunks lead to, and the place has to be found in them by reading. One such way back is enough: what
+    the other branches did is put off until the version they began with is reached. Hunks say then, going on from there, that most of it passes the
+    place by. Only where something does not, the tip of that branch is read.
+    """
+
+    def __init__(self, follower: Follower, path: RepoPath, blob: Oid, span: Span, name: str) -> None:
+        super().__init__(follower, path, blob, span, name)
+        self.waiting_by_new: dict[Oid | None, set[_Turn]] = defaultdict(set)
+        self.ways: set[_Turn] = set()  # that wait, and lead back from a version in which the place is known
+        self.late: dict[_Turn, _Late] = {}
+        self.late_by_old: dict[Oid | None, list[_Turn]] = defaultdict(list)
+        self.late_by_new: dict[Oid, list[_Turn]] = defaultdict(list)
+        self.due: dict[_Turn, _Late] = {}
+
+    def all_steps(self) -> list[Step]:
+        """Return all steps, newest first."""
+        found: list[tuple[_Turn, Step]] = []
+        self._expect(self.path, -1)
+        while self.waiting or self.late:
+            if not self.waiting:
+                self._take_up(min(self.late))
+            position, ordinal, change = heappop(self.waiting)
+            turn = (position, ordinal)
+            self.waiting_by_new[change.blob].discard(turn)
+            self.ways.discard(turn)
+            if turn in self.due:
+                self.last = self.due.pop(turn).last
+            elif change.blob is not None and change.blob not in self.at and (change.was_blob in self.at or self.ways):
+                self._put_off(turn, change)
+                continue
+            found += ((turn, step) for step in self._step(change, position))
+            self._settle()
+        return [step for _, step in sorted(found, key=itemgetter(0))]
+
+    def _wait(self, turn: "_Turn", change: FileChange) -> None:
+        super()._wait(turn, change)
+        self.waiting_by_new[change.blob].add(turn)
+        if change.blob is not None and self.at.get(change.blob) is not None:
+            self.ways.add(turn)
+
+    def _put_off(self, turn: "_Turn", change: FileChange) -> None:
+        assert change.blob is not None
+        self.late[turn] = _Late(change, self.last)
+        self.late_by_old[change.was_blob].append(turn)
+        self.late_by_new[change.blob].append(turn)
+        if change.was_blob in self.at:
+            self._settle_from(change.was_blob)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Decide about the changes that were put off for versions which are reached now."""
+        while self.reached:
+            blob = self.reached.pop()
+            if self.at[blob] is not None:
+                self.ways |= self.waiting_by_new[blob]
+            for turn in self.late_by_new.pop(blob, ()):
+                self._take_up(turn)
+            self._settle_from(blob)
+
+    def _settle_from(self, old: Oid) -> None:
+        """Decide about the changes that begin with a version: pass them by, or look at the newest that comes of them."""
+        place = self.at[old]
+        for turn in self.late_by_old.pop(old, ()):
+            if turn not in self.late:
+                continue
+            change = self.late[turn].change
+            ahead = turned(self.follower.hunks(change) or ()) if change.was is None else ()
+            if place is None or not ahead or near(ahead, place.span):
+                self._take_up(self._newest_after(turn))
+                continue
+            del self.late[turn]
+            if change.blob is not None and change.blob not in self.at:
+                self._reach(change.blob, place._replace(span=shifted_back(ahead, place.span)))
+
+    def _newest_after(self, turn: "_Turn") -> "_Turn":
+        """Return the newest change that was put off and that leads, over others, back to one."""
+        while newer := [other for other in self.late_by_old.get(self.late[turn].change.blob, ()) if other < turn and other in self.late]:
+            turn = min(newer)
+        return turn
+
+    def _take_up(self, turn: "_Turn") -> None:
+        """Give a change that was put off its turn, next."""
+        late = self.late.pop(turn, None)
+        if late is not None:
+            self.due[turn] = late
+            self._wait(turn, late.change)
 
 
 class _Context(NamedTuple):

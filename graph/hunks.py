@@ -62,6 +62,11 @@ def shifted_back(hunks: Sequence[Hunk], span: Span) -> Span:
     return Span(span.first + shift, span.last + shift)
 
 
+def turned(hunks: Sequence[Hunk]) -> Sequence[Hunk]:
+    """Return hunks with their sides exchanged, so that what is said of going back holds for going on."""
+    return [Hunk(hunk.new_first, hunk.new_count, hunk.old_first, hunk.old_count) for hunk in hunks]
+
+
 def traced_back(hunks: Sequence[Hunk], span: Span) -> Span | None:
     """Return the old lines a span of new lines grew from: those kept, and all that a hunk inside it replaced; None when all of it is new.
 

@@ -89,6 +89,53 @@ def test_both_sides_of_a_merge_are_told(repo, tmp_path):
     assert (history.steps[0].commit, history.steps[-1].commit) == (last, born)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("newest", [None, 1000])
+def test_all_branches_are_told_whatever_they_were_merged_with(repo, tmp_path, seed, newest):
+    """Branches that each edit functions of their own, merged in any order: of each function exactly the commits that edited it, in the order of the graph."""
+    draw = random.Random(seed)
+    names = [f"f{number}" for number in range(8)]
+    written = dict.fromkeys(names, 0)
+
+    def text():
+        return "\n\n".join(
+            f"def {name}():\n    # {name} is of its own\n    {name}_value = {written[name]}\n    return {name}_value\n" for name in names
+        )
+
+    edits = {name: [] for name in names}
+    born = repo.commit("born", {"a.py": text()})
+    branches = {"main": dict(written)}
+    repo.git("branch", "-q", "-M", "main")
+    for number in range(30):
+        branch = draw.choice(list(branches))
+        repo.git("checkout", "-q", branch)
+        written = branches[branch]
+        chance = draw.random()
+        if chance < 0.25 and len(branches) < 4:
+            repo.git("checkout", "-q", "-b", f"side{number}")
+            branches[f"side{number}"] = dict(written)
+        elif chance < 0.45 and len(branches) > 1:
+            other = draw.choice([name for name in branches if name != branch])
+            repo.merge(other, f"join {other}")
+            written.update({name: max(value, branches[other][name]) for name, value in written.items()})
+            if other != "main":
+                del branches[other]
+        else:
+            name = names[list(branches).index(branch) :: 4][draw.randrange(2)]
+            if written[name] == max(values[name] for values in branches.values()):  # nobody else is ahead of it: no merge will conflict
+                written[name] += 1
+                edits[name].append(repo.commit(f"{name} {written[name]}", {"a.py": text()}))
+    repo.git("checkout", "-q", "main")
+    assert sum(map(len, edits.values())) > 5
+    graph = graph_of(repo, tmp_path)
+    order = {message.oid: place for place, message in enumerate(graph.messages())}
+    for name in names:
+        expected = sorted((oid for oid in [*edits[name], born] if oid in order), key=order.__getitem__)
+        span = next(row.span for row in graph.outline(RepoPath("a.py")) if row.qualname == name)
+        for place in ((SymbolId(f"a.py:{name}"), None), (RepoPath("a.py"), span)):
+            assert [step.commit for step in graph.history(*place, newest=newest).steps] == expected, (name, place)
+
+
 def test_two_functions_made_one_do_not_share_a_past_before(repo, tmp_path):
     """When the line that began a second function goes, what was done to the second before is not told of the first."""
     one = "def one(a):\n    a += 1\n    a += 2\n    b = a\n\ndef two(b):\n    b += 3\n    b += 4\n    return b\n"
