@@ -378,7 +378,7 @@ def _stage(mirror: Mirror, source: Source, cut: tuple[Oid, ...]) -> Iterator[Pat
         # The user's commit-graph is not believed: it could name other parents than the commits do.
         _write(stage / "config", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tcommitGraph = false\n")
         borrowed = [source.git_dir / "objects", mirror.path / "objects"]
-        (stage / "objects" / "info" / "alternates").write_bytes(b"".join(map(_alternate, borrowed)))
+        (stage / "objects" / "info" / "alternates").write_bytes(b"".join(map(alternate, borrowed)))
         if cut:
             _write(stage / "shallow", "".join(f"{oid}\n" for oid in cut))
         yield stage
@@ -388,7 +388,7 @@ def _stage(mirror: Mirror, source: Source, cut: tuple[Oid, ...]) -> Iterator[Pat
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _alternate(objects: Path) -> bytes:
+def alternate(objects: Path) -> bytes:
     """Return the line of an alternates file that names a folder; git unquotes a C string there, which any path can be written as."""
     raw = path_bytes(str(objects))
     quoted = b"".join(b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' or byte >= 0x7F else bytes([byte]) for byte in raw)

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pygit2
@@ -15,7 +16,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from backstory.errors import StorageError, UserError
 from backstory.graph.git import GitError
-from backstory.graph.mirror import Mirror
+from backstory.graph.mirror import Mirror, alternate
 from backstory.graph.types import Oid
 from backstory.tools.paths import disk_errors
 
@@ -47,14 +48,20 @@ def _build(mirror: Mirror, base: Oid, made: Path) -> None:
     (made / "refs" / "tags").mkdir()
     (made / "HEAD").write_text(f"ref: {BRANCH}\n")
     (made / "config").write_text(_CONFIG)
+    # Packed from here, where the mirror's objects are lent meanwhile: in the mirror, a fetch takes a pack that is half written for what a killed one left.
+    lent = made / "objects" / "info" / "alternates"
+    lent.parent.mkdir()
+    lent.write_bytes(alternate(mirror.path / "objects"))
+    git = replace(mirror.git, git_dir=made)
     tree = mirror.tree(base)
     try:
         # The objects of the base's tree alone, as the mirror has them packed; window 0 looks for no better deltas.
-        mirror.git.run("pack-objects", "-q", "--revs", "--window=0", str(made / "objects" / "pack" / "pack"), stdin=f"{tree}\n".encode())
+        git.run("pack-objects", "-q", "--revs", "--window=0", str(made / "objects" / "pack" / "pack"), stdin=f"{tree}\n".encode())
     except GitError as error:
         raise UserError(
             f"the tree of {base} cannot be copied ({error.stderr.strip()[:200]}); check the repository with `git fsck`"
         ) from error
+    lent.unlink()
     repository = pygit2.Repository(str(made), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
     commit = repository.create_commit(BRANCH, _WHO, _WHO, MESSAGE, tree, [])
     tag = mirror.nearest_tag(base)

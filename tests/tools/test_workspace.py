@@ -16,6 +16,7 @@ from pygit2.enums import ObjectType
 from backstory.errors import SandboxError, UserError
 from backstory.graph.mirror import open_mirror, open_source
 from backstory.graph.types import Oid
+from backstory.tools.cover import build_cover
 from backstory.tools.patch import write_tree
 from backstory.tools.trees import files_of, objects
 from backstory.tools.workspace import Workspace, clear_dead
@@ -418,6 +419,15 @@ def test_programs_inside_find_a_repository_of_one_commit(tmp_path):
                 git(workspace.root, "cat-file", "-e", oid)
         workspace.write("src/app.py", b"changed\n")
         assert git(workspace.root, "diff", "--name-only") == "src/app.py"
+
+
+def test_what_programs_find_is_made_beside_the_mirror(mirror, repo, tmp_path):
+    """Nothing passes through the mirror's packs, where a fetch that begins at the time would take it for what a killed one left behind."""
+    packs = mirror.path / "objects" / "pack"
+    before = packs.stat().st_mtime_ns
+    build_cover(mirror, Oid(repo.head), tmp_path / "cover")
+    assert packs.stat().st_mtime_ns == before
+    assert not (tmp_path / "cover" / "objects" / "info" / "alternates").exists()
 
 
 def test_nothing_is_left_behind(repo, mirror, tmp_path):
