@@ -270,6 +270,7 @@ def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "
     metavar="SECONDS",
     help="Leave out a fix whose test files take longer.",
 )
+@click.option("--collected", is_flag=True, help="Leave out a fix without which its failing tests cannot even be collected.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -290,6 +291,7 @@ def mine(
     python: str | None,
     recipes: tuple[Path, ...],
     test_timeout: float,
+    collected: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -338,7 +340,7 @@ def mine(
             )
 
         grader = Grader(sandbox, cache, wall_s=test_timeout)
-        where = Mine(called, mirror, at, native, grader, _exported(issues), commits, languages, report=screen.report)
+        where = Mine(called, mirror, at, native, grader, _exported(issues), commits, languages, collected=collected, report=screen.report)
         found, tally = dig(where, on_mined=on_mined)
     if as_json:
         rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}

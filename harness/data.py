@@ -32,7 +32,7 @@ _NEEDED = ("instance_id", "repo", "base_commit", "problem_statement", "patch")
 _JUDGING = ("test_patch", "fail_to_pass", "pass_to_pass")
 _OPTIONAL = ("version", "created_at", "hints_text")
 # What `bench mine` tells of where an instance comes from.
-_OF_MINING = frozenset({"fix_commit", "statement_from", "statement_overlap", "statement_withheld"})
+_OF_MINING = frozenset({"fix_commit", "statement_from", "statement_overlap", "statement_withheld", "collected_before"})
 # What the forms have besides; of no use here.
 _PASSED_OVER: Mapping[Form, frozenset[str]] = {
     "classic": frozenset(

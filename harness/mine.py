@@ -48,6 +48,7 @@ Rejection = Literal[
     "tests do not end in time",
     "nothing fails before and passes after",
     "flaky",
+    "failing tests cannot be collected before",
 ]
 REJECTIONS: tuple[Rejection, ...] = get_args(Rejection)
 
@@ -67,6 +68,7 @@ _TRAILER = re.compile(
 )
 _NAMES_THE_FIX = re.compile(r"\b[0-9a-f]{7,40}\b|\(?(?:#|GH-|\bPR )\d{1,7}\)?|https?://\S+")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
+_NO_MODULE = re.compile(r"No module named '(\w+)")
 WITHHELD = "[…]"
 
 
@@ -99,12 +101,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Mined:
-    """An instance with where it comes from, and by what recipe its tests ran."""
+    """An instance with where it comes from, and by what recipe its tests ran.
+
+    collected_before: whether any of its failing tests can be collected without the fix; where none can, they ask for a name that only the fix brings.
+    """
 
     instance: Instance
     commit: Oid
     statement: Statement
     recipe: Recipe
+    collected_before: bool
 
 
 @dataclass
@@ -128,6 +134,7 @@ class Mine:
     """Where instances are mined.
 
     repository: owner/name. issues: title and body by number, of an export. commits: how many are looked at. languages: what code and tests are written in.
+    collected: whether fixes are left out whose failing tests cannot be collected without them.
     """
 
     repository: str
@@ -140,6 +147,7 @@ class Mine:
     languages: Collection[str] = ("python",)
     version: str = ""
     runs: int = RUNS
+    collected: bool = False
     report: Report = silent
 
 
@@ -165,10 +173,10 @@ def mine(where: Mine, *, on_mined: Callable[[Mined], None] = lambda mined: None)
             continue
         seen.add(same)
         tally.candidates += 1
-        validated = _validated(where, candidate, statement, tally)
-        if validated is not None:
-            found.append(Mined(validated[0], candidate.commit, statement, validated[1]))
-            on_mined(found[-1])
+        mined = _validated(where, candidate, statement, tally)
+        if mined is not None:
+            found.append(mined)
+            on_mined(mined)
     return found, tally
 
 
@@ -218,6 +226,7 @@ def row_of(mined: Mined) -> dict[str, object]:
         "statement_from": mined.statement.source,
         "statement_overlap": mined.statement.overlap,
         "statement_withheld": list(mined.statement.withheld),
+        "collected_before": mined.collected_before,
     }
 
 
@@ -285,8 +294,8 @@ def _base_has(mirror: Mirror, base: Oid, name: str) -> bool:
     return bool(mirror.git.run("grep", "-l", "-I", "-F", "-w", "-e", name, base, "--", allowed=(0, 1)))
 
 
-def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: Tally) -> tuple[Instance, Recipe] | None:
-    """Return the instance, its lists made of what the tests do here, and the recipe they ran by; None when it is none."""
+def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: Tally) -> Mined | None:
+    """Return the instance, its lists made of what the tests do here; None when it is none."""
     instance = Instance(
         id=f"{where.repository.replace('/', '__')}-{candidate.number or candidate.commit[:12]}",
         repository=where.repository,
@@ -329,7 +338,25 @@ def _validated(where: Mine, candidate: Candidate, statement: Statement, tally: T
     if not fixed:
         tally.reject("flaky", candidate.commit)
         return None
-    return replace(instance, fail_to_pass=fixed, pass_to_pass=kept), ready.recipe
+    collected = any(test in plain.results for plain, _ in runs for test in fixed)
+    if not collected:
+        said = runs[0][0].distrust
+        if _lacks_what_the_fix_does_not_bring(where.mirror, candidate.commit, said):
+            tally.reject("environment", candidate.commit, said)
+            return None
+        if where.collected:
+            tally.reject("failing tests cannot be collected before", candidate.commit, said)
+            return None
+    return Mined(replace(instance, fail_to_pass=fixed, pass_to_pass=kept), candidate.commit, statement, ready.recipe, collected)
+
+
+def _lacks_what_the_fix_does_not_bring(mirror: Mirror, commit: Oid, said: str) -> bool:
+    """Return whether a module was not found that is none of the project's own, even at the fix: the fix does without it, and the environment has none."""
+    found = _NO_MODULE.search(said)
+    if found is None:
+        return False
+    own = {part.partition(".")[0] for path in mirror.files(commit) for part in path.split("/")}
+    return found[1] not in own
 
 
 def _lists(runs: Sequence[tuple[Trial, Trial]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -362,5 +389,11 @@ def told(tally: Tally, mined: Sequence[Mined], seconds: float) -> list[str]:
         overlap = sum(one.statement.overlap for one in mined) / len(mined)
         lines.append(
             f"  statements: {', '.join(f'{count} from the {name}' for name, count in sources.items())}; overlap with the fix {overlap:.1%}"
+        )
+    uncollected = [one.instance.id for one in mined if not one.collected_before]
+    if uncollected:
+        lines.append(
+            f"  {len(uncollected)} whose failing tests cannot be collected without the fix, since they ask for a name that it brings"
+            f" (--collected leaves them out): {', '.join(uncollected)}"
         )
     return lines

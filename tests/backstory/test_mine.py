@@ -61,6 +61,7 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
     assert first["PASS_TO_PASS"] == ["test_shop.py::test_price", "test_shop.py::test_weight[1]", "test_shop.py::test_weight[2 kg]"]
     assert "test_shop" not in first["patch"] and "shop.py" not in first["test_patch"].replace("test_shop.py", "")
     assert (first["install_config"]["python"], first["install_config"]["log_parser"]) == (VERSION, "pytest")
+    assert first["collected_before"] and second["collected_before"]
     assert second["problem_statement"] == "weight() raises KeyError\n\nNothing should weigh 0."
     assert (second["statement_from"], second["created_at"] > first["created_at"]) == ("issue", True)
     assert {reason: len(oids) for reason, oids in told["rejected"].items()} == {
@@ -144,3 +145,29 @@ def test_what_the_environment_lacks_is_told(tmp_path):
     ended = run("bench", "mine", repo.root, *where, "--out", tmp_path / "mined.jsonl")
     assert "1 candidates, 0 validated" in ended.out, ended.err
     assert "environment: 1 (most often, 1 times: pytest was called wrongly: ModuleNotFoundError: No module named 'not_there')" in ended.out
+
+
+def test_failing_tests_that_cannot_be_collected_without_the_fix_are_told_apart(tmp_path):
+    """They count, as elsewhere, where they ask for a name of the fix, and may be left out; where the environment lacks what the fix drops, nothing is learnt."""
+    repo = Repo(tmp_path / "shop")
+    repo.commit("Start", {"shop.py": CODE, "test_shop.py": TESTS})
+    named = FIXED + "\n\ndef free(item):\n    return not price(item)\n"
+    asks = "\n\ndef test_free():\n    assert free({})\n"
+    brings = repo.commit(
+        "Fix the crash of price() without a cost",
+        {"shop.py": named, "test_shop.py": TESTS.replace("price, weight", "free, price, weight") + asks},
+    )
+    repo.commit("Weigh by a library", {"shop.py": f"import not_there\n\n{named}"})
+    drops = repo.commit("Fix a weight that nobody can install", {"shop.py": named, "test_shop.py": TESTS + NEW_TEST})
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "shop.toml").write_text(RECIPE.replace('["1.0"]', '["*"]'))
+    run = CommandLine(tmp_path / "home", PIP_FIND_LINKS=str(SITE))
+    command = ("bench", "mine", repo.root, "--name", "octo/shop", "--recipes", tmp_path / "recipes", "--out", tmp_path / "mined.jsonl")
+    told = json.loads(run(*command, "--json").out)
+    (row,) = told["mined"]
+    assert (row["fix_commit"], row["collected_before"], "test_shop.py::test_free" in row["FAIL_TO_PASS"]) == (brings, False, True)
+    assert told["rejected"]["environment"] == [drops] and "No module named 'not_there'" in told["said"][drops]
+    assert "1 whose failing tests cannot be collected without the fix" in run(*command).out
+    told = json.loads(run(*command, "--json", "--collected").out)
+    assert (told["mined"], told["rejected"]["failing tests cannot be collected before"]) == ([], [brings])
+    assert "cannot import name 'free'" in told["said"][brings]
