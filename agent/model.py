@@ -32,7 +32,7 @@ from backstory.agent.messages import Message, Prompt, Reply, Route, Usage
 from backstory.agent.prefix_cache import BLOCK_TOKENS, PrefixCache, count_tokens
 from backstory.agent.secret import Secret
 from backstory.agent.stall import Stall
-from backstory.agent.wire import prompt_bytes, read_reply, read_stop, write_messages, write_tools
+from backstory.agent.wire import prompt_bytes, read_reply, read_stop, read_usage, write_messages, write_tools
 from backstory.errors import ModelError, UnreachableError
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ class _Call:
     def _read(self, answer: Mapping[str, Any], seconds: float) -> Reply:
         choice = answer["choices"][0]
         message = read_reply(choice.get("message") or {}, turn=self._turn)
-        usage = _usage(answer.get("usage"), answer.get("metrics"), seconds)
+        usage = read_usage(answer.get("usage"), answer.get("metrics"), seconds)
         return Reply(message, read_stop(choice.get("finish_reason"), message), usage, self.retries)
 
     def _wait_s(self, failure: Failure) -> float:
@@ -202,30 +202,6 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T | None:
         return await asyncio.wait_for(work, seconds)
     except TimeoutError:
         return None
-
-
-def _usage(written: object, metrics: object, seconds: float) -> Usage:
-    """Return what a reply cost. metrics: what vLLM says of one request with `--enable-per-request-metrics`."""
-    fields = written if isinstance(written, dict) else {}
-    details = fields.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    times = metrics if isinstance(metrics, dict) else {}
-    return Usage(
-        _count(fields.get("prompt_tokens")),
-        cached if isinstance(cached, int) else None,
-        _count(fields.get("completion_tokens")),
-        seconds,
-        queued_s=_seconds(times.get("queue_time_ms")),
-        first_s=_seconds(times.get("time_to_first_token_ms")),
-    )
-
-
-def _seconds(milliseconds: object) -> float | None:
-    return round(milliseconds / 1000, 4) if isinstance(milliseconds, int | float) else None
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True)

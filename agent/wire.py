@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from backstory.agent.arguments import is_object, read_object
-from backstory.agent.messages import Message, Role, Stop, ToolCall, ToolSchema
+from backstory.agent.messages import Message, Role, Stop, ToolCall, ToolSchema, Usage
 
 _ROLES: Final[Mapping[str, Role]] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _STOPS: Final[Mapping[str, Stop]] = {
@@ -112,6 +112,30 @@ def read_stop(finish_reason: object, message: Message) -> Stop:
     """Return why a reply ended. Some servers say "stop" although tools are called, and some say what nobody else does."""
     stop = _STOPS.get(finish_reason, "end") if isinstance(finish_reason, str) else "end"
     return "calls" if message.calls and stop == "end" else "end" if stop == "calls" and not message.calls else stop
+
+
+def read_usage(written: object, metrics: object, seconds: float) -> Usage:
+    """Return what a reply cost. metrics: what vLLM says of one request with `--enable-per-request-metrics`."""
+    fields = written if isinstance(written, dict) else {}
+    details = fields.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    times = metrics if isinstance(metrics, dict) else {}
+    return Usage(
+        _count(fields.get("prompt_tokens")),
+        cached if isinstance(cached, int) else None,
+        _count(fields.get("completion_tokens")),
+        seconds,
+        queued_s=_seconds(times.get("queue_time_ms")),
+        first_s=_seconds(times.get("time_to_first_token_ms")),
+    )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return round(milliseconds / 1000, 4) if isinstance(milliseconds, int | float) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def write_stop(stop: Stop) -> str:

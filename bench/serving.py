@@ -26,7 +26,7 @@ import gate_simulation
 from serving_engine import BLOCK, Client, Server, started, write_rows
 from serving_trace import Program, Shape, bound_of, draw_programs
 
-from backstory.agent.gate import Gate
+from backstory.agent.gate import Gate, servers_at
 from backstory.agent.messages import Message, Prompt, Reply, Sampling, Usage
 from backstory.agent.prefix_cache import PrefixCache
 from backstory.agent.schedule import Ledger, Policy
@@ -62,42 +62,45 @@ def arms_of(shape: Shape) -> list[Arm]:
 
 
 def run_arm(server: Server, arm: Arm, programs: Sequence[Program], shape: Shape) -> Row:
-    """Run all programs, begun at once, to their ends; return what came of it. Times are seconds, amounts tokens."""
+    """Run all programs, begun at once, to their ends; return what came of it, and of each call. Times are seconds, amounts tokens."""
     server.forget()
-    before, cache, first_s, held_s = server.work(), PrefixCache(), list[float](), list[float]()
-    gate = Gate(Ledger([Endpoint(server.address, server.pool())], arm.policy))
+    before, cache, calls = server.vitals(), PrefixCache(), list[Row]()
+    gate = Gate(Ledger(servers_at(server.api_base), arm.policy))
     started_at = time.monotonic()
 
-    def converse(program: Program) -> float:
-        client = Client(server, cache, first_s)
+    def converse(number: int) -> float:
+        program, client = programs[number], Client(server, cache)
         with gate.program(client, phase="solve", opening=(program.header,), tools=()) as model:
             for place, (turn, said) in enumerate(zip(program.turns, program.prompts(), strict=True)):
                 left = len(program.turns) - place
                 client.priority = (min(9, left) if place else 10) if arm.priority else None
-                sampling = Sampling(temperature=0.0, output_tokens=shape.reply)
-                held_s.append(model.reply(Prompt(said, sampling=sampling, timeout_s=3600)).held_s)
+                asked_at = time.monotonic() - started_at
+                reply = model.reply(Prompt(said, sampling=Sampling(temperature=0.0, output_tokens=shape.reply), timeout_s=3600))
+                calls.append({"program": number, "turn": place, "asked_at": asked_at, "held_s": reply.held_s, **asdict(reply.usage)})
                 if left > 1:
                     time.sleep(turn.tool_s)
         return time.monotonic() - started_at
 
     with ThreadPoolExecutor(len(programs)) as threads:
-        done_s = sorted(threads.map(converse, programs))
-    work = server.work() - before
+        done_s = sorted(threads.map(converse, range(len(programs))))
+    work = server.vitals().since(before)
     counts = gate.counts
+    first_s = sorted(call["queued_s"] + call["first_s"] for call in calls)
     return {
-        "hit": work.cached / work.asked,
+        "hit": work.found / (work.found + work.computed),
         "computed": work.computed,
         "preempted": work.preempted,
         "makespan_s": done_s[-1],
         "mean_s": statistics.mean(done_s),
         "p95_s": done_s[min(len(done_s) - 1, int(0.95 * len(done_s)))],
         "first_p50_s": statistics.median(first_s),
-        "first_p99_s": sorted(first_s)[int(0.99 * (len(first_s) - 1))],
-        "held_max_s": max(held_s),
-        "held_s": sum(held_s),
+        "first_p99_s": first_s[int(0.99 * (len(first_s) - 1))],
+        "held_max_s": max(call["held_s"] for call in calls),
+        "held_s": sum(call["held_s"] for call in calls),
         "held": counts.held,
         "paused": counts.paused,
         "load": os.getloadavg()[0],
+        "calls": calls,
     }
 
 
@@ -107,7 +110,7 @@ def calibrate(server: Server, shape: Shape) -> Row:
     for seed in range(PROBES):
         program = draw_programs(shape, 1_000 + seed)[0]
         prompt = program.prompts()[len(program.turns) // 2]
-        client = Client(server, PrefixCache(), [])
+        client = Client(server, PrefixCache())
 
         def ask(tokens: int, prompt: tuple[Message, ...] = prompt, client: Client = client) -> Usage:
             return client.reply(Prompt(prompt, sampling=Sampling(output_tokens=tokens), timeout_s=3600)).usage

@@ -7,19 +7,18 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from backstory.agent.messages import Message, Prompt, Reply, Usage
-from backstory.agent.prefix_cache import PrefixCache
-from backstory.agent.vitals import pools
-from backstory.agent.wire import prompt_bytes, write_messages
+from backstory.agent.messages import Message, Prompt, Reply
+from backstory.agent.prefix_cache import PrefixCache, count_tokens
+from backstory.agent.vitals import Vitals, pools, vitals
+from backstory.agent.wire import prompt_bytes, read_usage, write_messages
 from backstory.tools.service import Service, begin
 
 if TYPE_CHECKING:
@@ -31,30 +30,17 @@ BLOCK = 32
 START_S = 600.0
 ANSWER_S = 900.0
 
-_SAMPLE = re.compile(r"^(vllm:\w+)(?:\{(.*)\})? ([-+.\deE]+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a server did, from its counters. Tokens of prompts: computed, found in the cache, asked; preempted: requests put back."""
-
-    computed: int
-    cached: int
-    asked: int
-    preempted: int
-
-    def __sub__(self, before: Work) -> Work:
-        """Return what was done since."""
-        return Work(
-            self.computed - before.computed, self.cached - before.cached, self.asked - before.asked, self.preempted - before.preempted
-        )
-
 
 @dataclass(frozen=True)
 class Server:
     """A running server. address: "host:port"."""
 
     address: str
+
+    @property
+    def api_base(self) -> str:
+        """Where its API is."""
+        return f"http://{self.address}/v1"
 
     def get(self, path: str) -> str:
         """Return the answer to a GET. Raises OSError when there is none, or it is a refusal."""
@@ -91,20 +77,12 @@ class Server:
             raise OSError("the server's metrics do not say how many tokens its KV cache holds")
         return tokens
 
-    def work(self) -> Work:
-        """Return its counters."""
-        sums: dict[str, float] = {}
-        for name, labels, value in _SAMPLE.findall(self.get("/metrics")):
-            source = re.search(r'source="(\w+)"', labels)
-            key = f"{name} {source[1]}" if source else name
-            sums[key] = sums.get(key, 0.0) + float(value)
-        count = {name: int(sums.get(f"vllm:{name}", 0)) for name in ("prefix_cache_hits_total", "prefix_cache_queries_total")}
-        return Work(
-            int(sums.get("vllm:prompt_tokens_by_source_total local_compute", 0)),
-            count["prefix_cache_hits_total"],
-            count["prefix_cache_queries_total"],
-            int(sums.get("vllm:num_preemptions_total", 0)),
-        )
+    def vitals(self) -> Vitals:
+        """Return what it has done so far."""
+        told = vitals(self.get("/metrics"))
+        if told is None:
+            raise OSError("the server's metrics are not vLLM's")
+        return told
 
     def forget(self) -> None:
         """Empty its prefix cache. Needs VLLM_SERVER_DEV_MODE=1 at the server. Raises OSError when blocks are still held after some tries."""
@@ -121,12 +99,12 @@ class Server:
 
 
 class Client:
-    """A model for the gate: it streams a reply of a fixed length, and keeps for each how long the first token took, in seconds."""
+    """A model for the gate: each reply is as long as it may be, and tells how long it was queued and computed, in seconds, where the server does."""
 
     name = NAME
 
-    def __init__(self, server: Server, cache: PrefixCache, first_s: list[float], *, priority: int | None = None) -> None:
-        self._server, self._cache, self._first_s = server, cache, first_s
+    def __init__(self, server: Server, cache: PrefixCache, *, priority: int | None = None) -> None:
+        self._server, self._cache = server, cache
         self.priority = priority
 
     def reply(self, prompt: Prompt) -> Reply:
@@ -137,45 +115,19 @@ class Client:
             "max_tokens": prompt.sampling.output_tokens,
             "temperature": 0,
             "ignore_eos": True,
-            "stream": True,
-            "stream_options": {"include_usage": True},
         }
         if self.priority is not None:
             body["priority"] = self.priority
-        reusable = self._cache.admit(prompt_bytes(prompt.messages, prompt.tools))
+        whole = prompt_bytes(prompt.messages, prompt.tools)
+        known = self._cache.admit(whole) / count_tokens(whole)
         started = time.monotonic()
-        connection = http.client.HTTPConnection(self._server.address, timeout=prompt.timeout_s)
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise OSError(f"chat: {answer.status} {answer.read()[:300]!r}")
-        text, usage = self._stream(answer, started)
-        connection.close()
-        details = usage.get("prompt_tokens_details") or {}
+        answer = self._server.post("/v1/chat/completions", body)
+        usage = read_usage(answer["usage"], answer.get("metrics"), time.monotonic() - started)
         return Reply(
-            Message("assistant", text),
+            Message("assistant", answer["choices"][0]["message"]["content"] or ""),
             "length",
-            Usage(
-                usage["prompt_tokens"],
-                details.get("cached_tokens"),
-                usage["completion_tokens"],
-                time.monotonic() - started,
-                reusable,
-            ),
+            replace(usage, reusable_tokens=int(known * usage.input_tokens)),
         )
-
-    def _stream(self, answer: http.client.HTTPResponse, started: float) -> tuple[str, dict[str, Any]]:
-        text, usage, first = "", {}, True
-        for line in answer:
-            if not line.startswith(b"data: {"):
-                continue
-            event = json.loads(line[6:])
-            if first and event.get("choices"):
-                self._first_s.append(time.monotonic() - started)
-                first = False
-            text += "".join(choice["delta"].get("content") or "" for choice in event.get("choices", ()))
-            usage = event.get("usage") or usage
-        return text, usage
 
 
 @contextmanager
@@ -187,7 +139,15 @@ def started(python: Path, model: Path, *, pool: int, window: int, log: Path, mor
     command = [
         *(str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--served-model-name", NAME),
         *("--host", "127.0.0.1", "--port", str(port), "--block-size", str(BLOCK), "--num-gpu-blocks-override", str(pool // BLOCK)),
-        *("--max-model-len", str(window), "--scheduling-policy", "priority", "--enable-prompt-tokens-details", *more),
+        *(
+            "--max-model-len",
+            str(window),
+            "--scheduling-policy",
+            "priority",
+            "--enable-prompt-tokens-details",
+            "--enable-per-request-metrics",
+            *more,
+        ),
     ]
     quiet = {
         "HF_HUB_OFFLINE": "1",
