@@ -137,9 +137,8 @@ class Gate:
                         usage.cached_tokens == 0 and bool(usage.reusable_tokens)
                     )
                     self._known.add(server.name)
-                context = usage.input_tokens + usage.output_tokens or self._tokens(prompt)
                 tool = reply.message.calls[0].name if reply.message.calls else ""
-                self._ledger.answered(id, context, cached=usage.cached_tokens, reusable=usage.reusable_tokens, tool=tool, now=self._clock())
+                self._ledger.answered(id, usage, tool=tool, now=self._clock())
             self._changed.notify_all()
         if looks:
             self._renew(server.name)

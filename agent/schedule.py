@@ -3,8 +3,8 @@
 A program is one conversation: it asks, runs tools, asks again, and each prompt begins with the one before. A paged KV cache serves that beginning from
 memory as long as nothing pushed it out; once the contexts of all programs that take turns exceed the pool, each pushes out the others and everything
 is computed again at every turn. The server cannot see it coming: a program whose tool runs holds no blocks. So the client keeps the ledger: a program
-is admitted when its expected peak fits beside those already there, runs to its end without further queueing, and gives its room up early only while
-its tool runs past a lease and another one waits.
+is admitted when its expected peak fits beside those already there, or when what it pushes out costs less to compute again than its waiting does
+(`backstory.agent.pace`), runs to its end without further queueing, and gives its room up early only while its tool runs past a lease and another one waits.
 
 Every method is an event at a time and returns the programs that may ask now; `Ledger.wake_s` says when time alone changes that. `backstory.agent.gate`
 puts threads around it, and a simulator can put its own time. After ThunderAgent (arXiv 2602.13692), Continuum (2511.02230) and the replication of
@@ -17,11 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from backstory.agent.messages import Usage
+from backstory.agent.pace import Pace
+
 # A peak that nothing is known about: so many first prompts and so many tokens beside them, but no more than a share of the pool: one that holds fewer
 # conversations than that is too small to share, and a guess that says so would hold programs back that fit (docs/log.md, 2026-11-27).
 COLD_PROMPTS: Final = 3
 COLD_TOKENS: Final = 6_000
 COLD_SHARE: Final = 3
+# Of a phase's newest programs.
+PEAKS_KEPT: Final = 100
 # A program that was paused and let in again takes so many turns before it can be paused once more.
 SAFE_TURNS: Final = 3
 # Nine in ten of a tool's runs end within its lease; so many of its newest runs say how long that is.
@@ -32,6 +37,8 @@ FILL_STEP: Final = 0.05
 LEAST_FILL, MOST_FILL = 0.6, 1.0
 GOOD_REUSE, BEST_REUSE = 0.85, 0.97
 MANY_PAUSES: Final = 0.1
+# What a program that does not fit has to bring, of what one that costs nothing would (docs/log.md, 2026-11-27).
+WORTH: Final = 0.5
 
 Mode = Literal["fit", "cap", "open"]
 """By what a program is admitted: what fits; a fixed number of programs; always."""
@@ -51,7 +58,7 @@ class Policy:
     fill: float = 0.9
     growth: float = 0.5
     reply_tokens: int = 4096
-    lease_s: float = 10.0
+    lease_s: float = 30.0
     patience_s: float = 60.0
     hold_s: float = 600.0
     lost_s: float = 3600.0
@@ -124,10 +131,11 @@ class _Program:
 
 @dataclass
 class _Window:
-    """What the newest turns came to, in tokens and pauses."""
+    """What the newest turns came to, in tokens and pauses. beyond: programs that were let in though they did not fit, for they were worth it."""
 
     turns: int = 0
     pauses: int = 0
+    beyond: int = 0
     cached: int = 0
     reusable: int = 0
 
@@ -141,8 +149,9 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self._programs: dict[str, _Program] = {}
-        self._peaks: dict[str, list[int]] = {}
+        self._peaks: dict[str, deque[int]] = {}
         self._runs: dict[str, deque[float]] = {}
+        self._paces: dict[str, Pace] = {}
         self._away: set[str] = set()
         self._window = _Window()
         self._fill = self.policy.fill
@@ -159,8 +168,10 @@ class Ledger:
     def ask(self, id: str, tokens: int, *, now: float) -> tuple[str, ...]:
         """A program wants a turn with a prompt of so many tokens."""
         program = self._programs[id]
-        if program.turns and program.tool:
-            self._runs.setdefault(program.tool, deque(maxlen=RUNS_KEPT)).append(now - program.since)
+        if program.turns:
+            self._pace_of(program.server).came_back(now - program.since)
+            if program.tool:
+                self._runs.setdefault(program.tool, deque(maxlen=RUNS_KEPT)).append(now - program.since)
         if not program.turns:
             program.first = tokens
         program.context, program.state, program.since = tokens, "waiting", now
@@ -169,18 +180,15 @@ class Ledger:
             self.counts = replace(self.counts, held=self.counts.held + 1)
         return passed
 
-    def answered(
-        self, id: str, tokens: int, *, cached: int | None = None, reusable: int | None = None, tool: str = "", now: float
-    ) -> tuple[str, ...]:
-        """A turn ended; the program's context has so many tokens now, the reply with it.
-
-        cached: those of its prompt that the server had; reusable: those that it would have had, did it forget nothing; tool: what the program does now.
-        """
+    def answered(self, id: str, usage: Usage, *, tool: str = "", now: float) -> tuple[str, ...]:
+        """A turn ended; the program's context is its prompt and the reply now. tool: what the program does now."""
         program = self._programs[id]
-        if cached is not None and reusable is not None:
-            self._window.cached += cached
-            self._window.reusable += reusable
-        program.context, program.state, program.since, program.tool = tokens, "idle", now, tool
+        if usage.cached_tokens is not None and usage.reusable_tokens is not None:
+            self._window.cached += usage.cached_tokens
+            self._window.reusable += usage.reusable_tokens
+        self._pace_of(program.server).answered(usage)
+        program.context = usage.input_tokens + usage.output_tokens or program.context
+        program.state, program.since, program.tool = "idle", now, tool
         program.turns += 1
         program.safe = max(0, program.safe - 1)
         self.counts = replace(self.counts, turns=self.counts.turns + 1)
@@ -199,7 +207,7 @@ class Ledger:
         """A program is over, however it ended; its room is free. Unknown ids are nothing: an end may be told twice."""
         program = self._programs.pop(id, None)
         if program is not None and program.turns:
-            self._peaks.setdefault(program.phase, []).append(program.context)
+            self._peaks.setdefault(program.phase, deque(maxlen=PEAKS_KEPT)).append(program.context)
         return self.tick(now=now)
 
     def away(self, name: str, *, now: float) -> tuple[str, ...]:
@@ -273,8 +281,7 @@ class Ledger:
 
     def load(self, server: Server) -> int:
         """Return the tokens that the programs admitted to a server are counted with."""
-        admitted = self._admitted(server)
-        return sum(self._need(program) for program in admitted) + _headers(admitted)
+        return self._counted(self._admitted(server))
 
     # --- deciding ---------------------------------------------------------------------------------------------------------------------
 
@@ -288,7 +295,11 @@ class Ledger:
                 self._bind(program)
             if self.is_away(program.server.name):
                 continue
-            if not self._fits(program) and not self._gave_way(program, now):
+            if self._fits(program):
+                pass
+            elif self._is_worth(program):
+                self._window.beyond += 1
+            elif not self._gave_way(program, now):
                 if now >= program.since + self.policy.hold_s:
                     self.counts = replace(self.counts, forced=self.counts.forced + 1)
                 elif now > program.since + self.policy.patience_s:
@@ -330,7 +341,24 @@ class Ledger:
         if self.policy.mode == "open" or program.server.tokens is None or not admitted:
             return True
         everyone = [*admitted, program]
-        return sum(map(self._need, everyone)) + _headers(everyone) <= self._fill * program.server.tokens
+        return self._counted(everyone) <= self._fill * program.server.tokens
+
+    def _is_worth(self, program: _Program) -> bool:
+        """Return whether a program brings enough though it does not fit beside those admitted, and what is pushed out is computed again."""
+        if self.policy.mode != "fit":
+            return False
+        others = [one for one in self._admitted(program.server) if one is not program]
+        before, after = (self._pace(program.server, programs) for programs in (others, [*others, program]))
+        return before is not None and after is not None and after >= before * (1 + WORTH / len(others))
+
+    def _pace(self, server: Server, programs: Sequence[_Program]) -> float | None:
+        """Return the turns a second of programs at a server; of contexts that outgrow the pool the share that does not fit is computed again."""
+        counted = self._counted(programs)
+        lost = max(0.0, 1 - self._fill * (server.tokens or counted) / max(1, counted))
+        return self._pace_of(server).turns_a_second(len(programs), lost * statistics.fmean(program.own for program in programs))
+
+    def _pace_of(self, server: Server) -> Pace:
+        return self._paces.setdefault(server.name, Pace())
 
     def _gave_way(self, program: _Program, now: float) -> bool:
         """Pause the programs, longest idle first, that make room for one that waits; None are paused when that would not do."""
@@ -358,6 +386,9 @@ class Ledger:
                 and idle
                 and sum(one.own for one in admitted) + _headers(admitted) > server.tokens
             ):
+                if self._is_worth(idle[0]):
+                    self._window.beyond += 1
+                    break
                 self._pause(idle[0])
                 admitted.remove(idle.pop(0))
 
@@ -372,18 +403,22 @@ class Ledger:
     def _admitted(self, server: Server) -> list[_Program]:
         return [one for one in self._programs.values() if one.admitted and one.server == server]
 
+    def _counted(self, programs: Sequence[_Program]) -> int:
+        """Return the tokens that programs are counted with together."""
+        return sum(map(self._need, programs)) + _headers(programs)
+
     def _need(self, program: _Program) -> int:
         """Return the tokens a program is counted with: what it has, a reply, and a part of what it is expected to grow."""
         growth = max(0, self._peak(program) - program.context)
         return program.own + self.policy.reply_tokens + int(self.policy.growth * growth)
 
     def _peak(self, program: _Program) -> int:
-        """Return how long a program's context is expected to become: the mean of those before it, a guess being one of them."""
-        known = self._peaks.get(program.phase, ())
+        """Return how long a program's context is expected to become: the mean of the peaks beyond what it is now, a guess being one of them."""
         guess = COLD_PROMPTS * program.first + COLD_TOKENS
         if program.server.tokens is not None:
             guess = min(guess, max(program.first, program.server.tokens // COLD_SHARE))
-        return int((guess + sum(known)) / (1 + len(known)))
+        known = [peak for peak in self._peaks.get(program.phase, ()) if peak > program.context]
+        return int((max(guess, program.context) + sum(known)) / (1 + len(known)))
 
     def _lease_s(self, program: _Program) -> float:
         """Return how long a program's tool may run before it can be paused: longer where the tool usually takes longer."""
@@ -395,7 +430,7 @@ class Ledger:
         if self._window.turns < WINDOW_TURNS:
             return
         window, self._window = self._window, _Window()
-        if not self.policy.adapts or not window.reusable:
+        if not self.policy.adapts or not window.reusable or window.beyond:
             return
         reuse = window.cached / window.reusable
         if reuse < GOOD_REUSE or window.pauses > MANY_PAUSES * window.turns:

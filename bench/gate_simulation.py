@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from backstory.agent.messages import Usage
 from backstory.agent.schedule import Header, Ledger, Policy, Server
 
 TOOLS = ((0.80, 0.8), (0.95, 6.0), (1.0, 30.0))  # share of the calls up to which the mean seconds hold
@@ -135,7 +136,7 @@ class Pool:
 @dataclass
 class Request:
     """One turn at the server. known: tokens of its prompt that may be in the cache; computed: prompt tokens it has; said: tokens of its reply; blocks:
-    those it uses.
+    those it uses; found: tokens of its prompt that the cache had; came, began, first: when it came, was begun with, and had its prompt computed, in seconds.
     """
 
     program: int
@@ -145,6 +146,16 @@ class Request:
     computed: int = 0
     said: int = 0
     blocks: list[tuple[int, int]] = field(default_factory=list)
+    found: int = 0
+    came: float = 0.0
+    began: float | None = None
+    first: float | None = None
+
+    def usage(self, now: float, block: int) -> Usage:
+        """Return what it cost, ended now, as a server tells it."""
+        began, first = self.began or 0.0, self.first or 0.0
+        reusable = min(self.known, self.prompt - 1) // block * block
+        return Usage(self.prompt, self.found, self.reply, now - self.came, reusable, began - self.came, first - began)
 
 
 def blocks_of(program: int, tokens: int, machine: Machine) -> list[tuple[int, int]]:
@@ -199,6 +210,7 @@ class Engine:
             self.pool.take(wanted)
             request.blocks, request.computed = wanted, hit
             if not request.said:
+                request.found = hit
                 self.cached += hit
                 self.prompts += request.prompt
             self.running.append(request)
@@ -232,7 +244,10 @@ def simulate(programs: Sequence[Sequence[Turn]], pool_tokens: int, policy: Polic
     seen_header = False
 
     def let(ids: Sequence[str]) -> None:
-        engine.waiting += [held.pop(int(id)) for id in ids]
+        for id in ids:
+            request = held.pop(int(id))
+            request.came = now
+            engine.waiting.append(request)
 
     while len(done_at) < len(programs):
         while events and events[0][0] <= now:
@@ -246,13 +261,17 @@ def simulate(programs: Sequence[Sequence[Turn]], pool_tokens: int, policy: Polic
             prompts, least = prompts + prompt, least + prompt - known // machine.block * machine.block
             held[program] = Request(program, prompt, turn.reply, known)
             let(ledger.ask(str(program), prompt, now=now))
+        began = now
         seconds, finished = engine.step()
         now += seconds
+        for request in (*engine.running, *finished):
+            request.began = began if request.began is None else request.began
+            request.first = now if request.first is None and request.computed >= request.prompt else request.first
         for request in finished:
             program = request.program
             turn = programs[program][turns[program]]
             contexts[program], turns[program] = request.prompt + request.reply, turns[program] + 1
-            let(ledger.answered(str(program), contexts[program], tool="tool", now=now))
+            let(ledger.answered(str(program), request.usage(now, machine.block), tool="tool", now=now))
             if turns[program] < len(programs[program]):
                 heapq.heappush(events, (now + turn.tool_s, program))
             else:

@@ -52,7 +52,8 @@ class Arm:
 
 def arms_of(shape: Shape) -> list[Arm]:
     """Return the arms. The gate's times are those of the product, scaled as the tools' are."""
-    scaled = Policy(reply_tokens=shape.reply, lease_s=10 * shape.tool_scale, patience_s=60 * shape.tool_scale)
+    scale, shipped = shape.tool_scale, Policy()
+    scaled = Policy(reply_tokens=shape.reply, lease_s=shipped.lease_s * scale, patience_s=shipped.patience_s * scale)
     return [
         Arm("naive", replace(scaled, mode="open")),
         Arm("gate", scaled),

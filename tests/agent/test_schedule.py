@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backstory.agent.messages import Usage
+from backstory.agent.pace import LEAST_TURNS
 from backstory.agent.schedule import COLD_PROMPTS, COLD_SHARE, COLD_TOKENS, SAFE_TURNS, WINDOW_TURNS, Header, Ledger, Policy, Server
 
 HEADER = Header("card of a repository", 1_000)
-PLAIN = Policy(fill=1.0, growth=0.0, reply_tokens=0, adapts=False)
+PLAIN = Policy(fill=1.0, growth=0.0, reply_tokens=0, lease_s=10.0, adapts=False)
 """Counts what is there and nothing else."""
 
 
@@ -48,7 +50,7 @@ class TestAdmission:
         ledger = ledger_of(4 * guess - 3 * HEADER.tokens - 1, policy)
         begin(ledger, *"abcd")
         assert [ledger.ask(id, 1_000, now=0.0) for id in "abcd"] == [("a",), ("b",), ("c",), ()]
-        ledger.answered("a", 1_200, now=1.0)
+        ledger.answered("a", Usage(1_200), now=1.0)
         assert ledger.end("a", now=2.0) == ("d",)
         begin(ledger, "e")
         assert ledger.ask("e", 1_000, now=3.0) == ("e",), "programs of this phase turned out small"
@@ -63,6 +65,25 @@ class TestAdmission:
         begin(large, *"ab", header=Header("none", 0))
         assert [large.ask(id, 3_500, now=0.0) for id in "ab"] == [("a",), ()], "a first prompt beyond the share counts whole"
 
+    def test_who_became_long_is_expected_to_become_longer(self):
+        """Of programs of two kinds the short ones say nothing about one that is longer than they became."""
+        ledger = ledger_of(9 * 8_000, replace(PLAIN, growth=1.0))
+        none = Header("none", 0)
+        for id, peak in (("a", 2_000), ("b", 2_000), ("c", 8_000), ("d", 8_000)):
+            begin(ledger, id, header=none)
+            ledger.ask(id, 500, now=0.0)
+            ledger.answered(id, Usage(peak), now=1.0)
+            ledger.end(id, now=1.0)
+        begin(ledger, "e", header=none)
+        (server,) = ledger.servers
+        guess = COLD_PROMPTS * 500 + COLD_TOKENS
+        ledger.ask("e", 500, now=2.0)
+        assert ledger.load(server) == (2 * 2_000 + 2 * 8_000 + guess) // 5
+        ledger.answered("e", Usage(3_000), now=3.0)
+        assert ledger.load(server) == (2 * 8_000 + guess) // 3
+        ledger.answered("e", Usage(9_000), now=4.0)
+        assert ledger.load(server) == 9_000
+
     def test_one_program_is_let_in_however_large_it_is(self):
         """Where nothing is admitted nothing can be pushed out, so nobody is held for ever."""
         ledger = ledger_of(100)
@@ -76,7 +97,7 @@ class TestAdmission:
         begin(ledger, *"ab")
         ledger.ask("a", 9_000, now=0.0)
         ledger.ask("b", 9_000, now=0.0)
-        ledger.answered("a", 9_500, now=1.0)
+        ledger.answered("a", Usage(9_500), now=1.0)
         assert ledger.ask("a", 9_800, now=2.0) == ("a",)
 
     def test_programs_that_share_a_header_run_together(self):
@@ -115,6 +136,52 @@ class TestAdmission:
         assert all(ledger.ask(id, 10**9, now=0.0) for id in "abc")
 
 
+class TestWorth:
+    """What a turn costs at the server, where it tells, decides whether a program that does not fit is let in all the same."""
+
+    def after_turns(self, prompt_speed, policy=PLAIN):
+        """Return a ledger in which `a` and `b` fill the pool and took turns of 500 new tokens, a reply of a second and a tool of ten."""
+        ledger = ledger_of(10_000, policy)
+        begin(ledger, *"ab")
+        for turn in range(LEAST_TURNS):
+            for id in "ab":
+                assert ledger.ask(id, 5_400, now=12.0 * turn) == (id,)
+                first_s = 500 / prompt_speed
+                ledger.answered(id, Usage(5_350, 4_850, 50, 1.0 + first_s, 4_850, 0.0, first_s), now=12.0 * turn + 2)
+        return ledger
+
+    def test_where_computing_again_is_cheap_more_are_let_in(self):
+        """A context is computed again in a tenth of a second or in a minute, while a tool takes ten."""
+        for speed, passed in ((50_000.0, ("c",)), (100.0, ())):
+            ledger = self.after_turns(speed)
+            begin(ledger, "c")
+            assert ledger.ask("c", 5_000, now=111.0) == passed
+
+    def test_contexts_that_outgrew_a_pool_are_left_there_where_that_is_cheap(self):
+        """Pausing somebody would save computing what costs nothing."""
+        for speed, paused in ((50_000.0, 0), (100.0, 1)):
+            ledger = self.after_turns(speed)
+            ledger.ask("a", 6_000, now=111.0)
+            ledger.answered("a", Usage(7_000), now=112.0)
+            assert ledger.counts.paused == paused
+
+    def test_a_cap_is_a_cap(self):
+        """The baselines look at no cost."""
+        ledger = self.after_turns(50_000.0, replace(PLAIN, mode="cap", most=2))
+        begin(ledger, "c")
+        assert ledger.ask("c", 5_000, now=111.0) == ()
+
+    def test_reuse_that_was_given_up_does_not_lower_the_share(self):
+        """Only what is lost against expectation says that too much was let in."""
+        ledger = self.after_turns(50_000.0, replace(PLAIN, adapts=True))
+        begin(ledger, "c")
+        ledger.ask("c", 5_000, now=111.0)
+        for turn in range(WINDOW_TURNS):
+            ledger.answered("c", Usage(5_000, 0, reusable_tokens=5_000), now=112.0 + turn)
+            ledger.ask("c", 5_000, now=112.5 + turn)
+        assert ledger._fill == PLAIN.fill
+
+
 class TestSeveralServers:
     def test_a_program_goes_where_its_header_is_and_stays(self):
         """A second program joins the first of its repository; one of another goes where there is more room."""
@@ -124,7 +191,7 @@ class TestSeveralServers:
         for id, tokens in (("a", 4_000), ("c", 5_000), ("b", 4_000)):
             assert ledger.ask(id, tokens, now=0.0)
         assert ledger.server_of("a") == ledger.server_of("b") != ledger.server_of("c")
-        ledger.answered("b", 4_500, now=1.0)
+        ledger.answered("b", Usage(4_500), now=1.0)
         ledger.ask("b", 5_000, now=2.0)
         assert ledger.server_of("b") == ledger.server_of("a")
 
@@ -155,7 +222,7 @@ class TestSeveralServers:
         begin(ledger, *"ab")
         for id in "ab":
             ledger.ask(id, 5_000, now=0.0)
-        ledger.answered("a", 5_000, now=1.0)
+        ledger.answered("a", Usage(5_000), now=1.0)
         ledger.renew("server-0", [Server("server-0", 8_000)], now=2.0)
         assert ledger.counts.paused == 1 and ledger.ask("a", 5_000, now=3.0) == ()
 
@@ -166,7 +233,7 @@ class TestGivingWay:
         ledger = ledger_of(10_000, policy)
         begin(ledger, *"ab")
         ledger.ask("a", 6_000, now=0.0)
-        assert ledger.answered("a", 6_500, tool="run", now=1.0) == ()
+        assert ledger.answered("a", Usage(6_500), tool="run", now=1.0) == ()
         assert ledger.ask("b", 6_000, now=2.0) == ()
         return ledger
 
@@ -179,7 +246,7 @@ class TestGivingWay:
         assert ledger.ask("c", 6_000, now=12.0) == () == ledger.ask("a", 6_500, now=13.0)
         assert ledger.end("b", now=14.0) == ("a",), "who was paused comes before who is new"
         for turn in range(SAFE_TURNS):
-            assert ledger.answered("a", 6_500, now=20.0 + 100 * turn) == ()
+            assert ledger.answered("a", Usage(6_500), now=20.0 + 100 * turn) == ()
             assert ledger.tick(now=80.0 + 100 * turn) == (("c",) if turn == SAFE_TURNS - 1 else ())
             if turn < SAFE_TURNS - 1:
                 assert ledger.ask("a", 6_500, now=90.0 + 100 * turn) == ("a",)
@@ -190,7 +257,7 @@ class TestGivingWay:
         begin(ledger, "a", "runs", "b")
         ledger.ask("a", 3_000, now=0.0)
         ledger.ask("runs", 6_000, now=0.0)
-        ledger.answered("a", 3_000, now=1.0)
+        ledger.answered("a", Usage(3_000), now=1.0)
         assert ledger.ask("b", 9_000, now=2.0) == () == ledger.tick(now=500.0)
         assert ledger.counts.paused == 0
 
@@ -201,7 +268,7 @@ class TestGivingWay:
         now = 0.0
         for _ in range(5):
             ledger.ask("a", 6_000, now=now)
-            ledger.answered("a", 6_000, tool="run", now=now + 1)
+            ledger.answered("a", Usage(6_000), tool="run", now=now + 1)
             now += 101.0
         begin(ledger, "b")
         assert ledger.ask("b", 6_000, now=now - 90) == () == ledger.tick(now=now - 50)
@@ -213,8 +280,8 @@ class TestGivingWay:
         begin(ledger, *"ab")
         for id in "ab":
             ledger.ask(id, 5_000, now=0.0)
-        ledger.answered("a", 5_200, now=1.0)
-        ledger.answered("b", 7_000, now=2.0)
+        ledger.answered("a", Usage(5_200), now=1.0)
+        ledger.answered("b", Usage(7_000), now=2.0)
         assert ledger.counts.paused == 1
         assert ledger.ask("a", 5_200, now=3.0) == () and ledger.ask("b", 7_000, now=3.0) == ("b",)
 
@@ -240,7 +307,7 @@ def test_room_comes_back_with_every_way_to_end():
         ledger.ask("a", 9_000, now=0.0)
         ledger.ask("b", 9_000, now=0.0)
         if ending == "idle":
-            ledger.answered("a", 9_000, now=1.0)
+            ledger.answered("a", Usage(9_000), now=1.0)
         assert ledger.end("a", now=2.0) == ("b",) and ledger.end("a", now=3.0) == ()
     ledger = ledger_of(10_000)
     begin(ledger, *"abc")
@@ -263,7 +330,7 @@ def test_the_share_that_may_be_filled_follows_the_reuse():
         if waiting:
             assert ledger.ask("c", 11_500, now=0.0) == ()
         for number in range(WINDOW_TURNS):
-            ledger.answered("ab"[number % 2], 5_000, cached=int(5_000 * cached_share), reusable=5_000, now=1.0)
+            ledger.answered("ab"[number % 2], Usage(5_000, int(5_000 * cached_share), reusable_tokens=5_000), now=1.0)
             ledger.ask("ab"[number % 2], 5_000, now=1.0)
         return ledger
 
@@ -279,7 +346,7 @@ def test_programs_near_their_end_have_priority():
     assert ledger.priority("a") == 10
     for id, tokens in (("a", 3_000), ("b", 12_000)):
         ledger.ask(id, 3_000, now=0.0)
-        ledger.answered(id, tokens, now=1.0)
+        ledger.answered(id, Usage(tokens), now=1.0)
     assert 0 <= ledger.priority("b") < ledger.priority("a") <= 9
 
 
@@ -316,7 +383,7 @@ def test_every_program_gets_to_its_end(programs, tokens, data):
             del asking[id]
             grown, tool_s = left[id].pop(0)
             size[id] += grown
-            passed += ledger.answered(id, 500 + size[id], tool="run", now=now)
+            passed += ledger.answered(id, Usage(500 + size[id]), tool="run", now=now)
             if left[id]:
                 due[id] = now + tool_s
             else:
