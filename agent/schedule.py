@@ -37,8 +37,6 @@ FILL_STEP: Final = 0.05
 LEAST_FILL, MOST_FILL = 0.6, 1.0
 GOOD_REUSE, BEST_REUSE = 0.85, 0.97
 MANY_PAUSES: Final = 0.1
-# What a program that does not fit has to bring, of what one that costs nothing would (docs/log.md, 2026-11-27).
-WORTH: Final = 0.5
 
 Mode = Literal["fit", "cap", "open"]
 """By what a program is admitted: what fits; a fixed number of programs; always."""
@@ -49,14 +47,16 @@ class Policy:
     """How a ledger decides.
 
     fill: share of the pool that admitted programs may fill; growth: share of what a program is still expected to grow that is counted when it is let in;
-    reply_tokens: the longest reply; lease_s: how long a tool may run at least before its program can be paused; patience_s: nobody overtakes a program that
-    has waited longer; hold_s: after so long a program is let in whatever fits, and counted; lost_s: a turn that takes longer belongs to a program that is
-    gone; most: programs at a time in the mode "cap"; adapts: whether `fill` follows how much of the prompts was reused.
+    worth: what one that does not fit has to bring at least, as a share of what one would that costs nothing; reply_tokens: the longest reply; lease_s: how
+    long a tool may run at least before its program can be paused; patience_s: nobody overtakes a program that has waited longer; hold_s: after so long a
+    program is let in whatever fits, and counted; lost_s: a turn that takes longer belongs to a program that is gone; most: programs at a time in the mode
+    "cap"; adapts: whether `fill` follows how much of the prompts was reused.
     """
 
     mode: Mode = "fit"
     fill: float = 0.9
     growth: float = 0.5
+    worth: float = 0.5
     reply_tokens: int = 4096
     lease_s: float = 30.0
     patience_s: float = 60.0
@@ -349,7 +349,7 @@ class Ledger:
             return False
         others = [one for one in self._admitted(program.server) if one is not program]
         before, after = (self._pace(program.server, programs) for programs in (others, [*others, program]))
-        return before is not None and after is not None and after >= before * (1 + WORTH / len(others))
+        return before is not None and after is not None and after >= before * (1 + self.policy.worth / len(others))
 
     def _pace(self, server: Server, programs: Sequence[_Program]) -> float | None:
         """Return the turns a second of programs at a server; of contexts that outgrow the pool the share that does not fit is computed again."""

@@ -2,10 +2,11 @@
 
     python bench/serving.py --python VLLM_PYTHON --model DIR --out rows.json [--programs 12] [--peak 2048] [--seeds 3] [--sizes uniform,mixed] [-- VLLM ARGUMENTS]
     python bench/serving.py --out rows.json --table
+    python bench/serving.py --simulate PROMPT_TOKENS_A_SECOND,SECONDS_A_REPLY_TOKEN [--programs 12] [--peak 2048] [--seeds 3] [--sizes uniform,mixed]
 
 The pool holds three mean peaks. Every arm asks the same prompts, whatever the server generates, with an empty prefix cache at its beginning; arms alternate from
 seed to seed. `--model` with a `config.json` and a tokenizer alone serves random weights, with `-- --load-format dummy`. Rows are kept run by run, and a
-run that is there is not done again. Needs nothing but the standard library beside the package and, at the server, vLLM.
+run that is there is not done again. `--simulate` puts the same programs to the simulator of `bench/gate_simulation.py`, a word as a token. Needs nothing but the standard library beside the package and, at the server, vLLM.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import gate_simulation
 from serving_engine import BLOCK, Client, Server, started, write_rows
-from serving_trace import Program, Shape, bound_of, draw_programs
+from serving_trace import Program, Shape, Sizes, bound_of, draw_programs
 
 from backstory.agent.gate import Gate, servers_at
 from backstory.agent.messages import Message, Prompt, Reply, Sampling, Usage
@@ -35,6 +36,7 @@ from backstory.agent.schedule import Server as Endpoint
 POOL_PEAKS = 3
 BELOW_KNEE = 3  # programs that fit together
 CAPS = (2, 3, 4)
+STEP_TOKENS = 1_024  # of a simulated engine's step, as `--max-num-batched-tokens`
 OVERHEAD_CALLS = 2_000
 PROBES = 3
 
@@ -162,9 +164,8 @@ def trace_of(server: Server, programs: Sequence[Program]) -> tuple[list[list[int
     }
 
 
-def measure(server: Server, options: argparse.Namespace, rows: Row) -> None:
+def measure(server: Server, base: Shape, options: argparse.Namespace, rows: Row) -> None:
     """Fill `rows` with what is not there yet."""
-    base = Shape(options.programs, options.header, options.peak, options.reply, "uniform", options.tool_scale)
     rows["machine"] = {"pool": server.pool(), "cores": os.cpu_count(), "shape": asdict(base), "model": str(options.model)}
     if "speed" not in rows:
         rows["speed"] = calibrate(server, base) | {"gate_s": gate_overhead_s(draw_programs(base, 0))}
@@ -225,6 +226,33 @@ def tables(rows: Mapping[str, Any]) -> Iterator[str]:
     yield from _simulated(rows)
 
 
+@dataclass(frozen=True)
+class EngineTime:
+    """Seconds of a run: busy_s: with a request at the server; prompts_s: with a prompt being computed, whatever replies were written meanwhile."""
+
+    busy_s: float
+    prompts_s: float
+
+
+def engine_of(run: Row) -> EngineTime:
+    """Return what a run's calls say of the engine's time."""
+    came = [call["asked_at"] + call["held_s"] for call in run["calls"]]
+    begun = [at + call["queued_s"] for at, call in zip(came, run["calls"], strict=True)]
+    return EngineTime(
+        _covered((at, at + call["seconds"]) for at, call in zip(came, run["calls"], strict=True)),
+        _covered((at, at + call["first_s"]) for at, call in zip(begun, run["calls"], strict=True)),
+    )
+
+
+def _covered(spans: Iterator[tuple[float, float]]) -> float:
+    """Return how long at least one of some spans lasts."""
+    total, until = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
+
+
 def _line(rows: Mapping[str, Any], runs: Sequence[Row]) -> str:
     traces = [rows["traces"][f"{run['sizes']}/{run['programs']}/{run['seed']}"] for run in runs]
     cells = [
@@ -259,11 +287,16 @@ def _reached(rows: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {sizes}: computed, naive / gate | {_each(naive['computed'] / gate['computed'] for naive, gate, _ in pairs)} | 3 |"
         yield f"| {sizes}: makespan, naive / gate | {_each(naive['makespan_s'] / gate['makespan_s'] for naive, gate, _ in pairs)} | 1.3 |"
         yield f"| {sizes}: mean completion, naive / gate | {_each(naive['mean_s'] / gate['mean_s'] for naive, gate, _ in pairs)} | 1.4 |"
-        rate = rows["speed"]["prefill_tokens_s"]
-        shares = [naive["computed"] / rate / naive["makespan_s"] for naive, _, _ in pairs]
-        yield f"| {sizes}: share of prefill in the naive makespan | {_each(shares)} | about .6 |"
-        ratios = [gate["computed"] / naive["computed"] for naive, gate, _ in pairs]
-        yield f"| {sizes}: makespan ratio by the formula | {_each(1 / (1 - f * (1 - r)) for f, r in zip(shares, ratios, strict=True))} | within .1 |"
+        times = [(engine_of(naive), engine_of(gate)) for naive, gate, _ in pairs]
+        yield f"| {sizes}: share of the naive engine's time with a prompt under way | {_each(naive.prompts_s / naive.busy_s for naive, _ in times)} | about .6 |"
+        gains = [
+            1 / (1 - naive.prompts_s / naive.busy_s * (1 - run["computed"] / all_run["computed"]))
+            for (naive, _), (all_run, run, _) in zip(times, pairs, strict=True)
+        ]
+        yield f"| {sizes}: engine's time, naive / gate, by the formula | {_each(gains)} | |"
+        yield f"| {sizes}: the same, measured | {_each(naive.busy_s / gate.busy_s for naive, gate in times)} | within .1 |"
+        rests = _each(naive.busy_s - naive.prompts_s for naive, _ in times), _each(gate.busy_s - gate.prompts_s for _, gate in times)
+        yield f"| {sizes}: seconds with replies alone, naive; gate | {rests[0]}; {rests[1]} | equal, says the formula |"
         for most in CAPS:
             capped = _pairs(rows, sizes, count, f"cap {most}", "gate")
             if capped:
@@ -284,33 +317,73 @@ def _each(values: Iterator[float] | Sequence[float]) -> str:
 def _simulated(rows: Mapping[str, Any]) -> Iterator[str]:
     """Yield the measured runs beside the simulator's, which knows the traces, the pool and the server's speed alone."""
     shape, speed = Shape(**rows["machine"]["shape"]), rows["speed"]
-    machine = gate_simulation.Machine(
-        block=BLOCK,
-        header_tokens=shape.header,
-        prefill_tokens_s=speed["prefill_tokens_s"],
-        step_s=speed["reply_token_s"],
-        reply_step_s=0.0,
-        reply_tokens=1,
-        replies_reused=False,
-    )
+    machine = _machine(shape, speed["prefill_tokens_s"], speed["reply_token_s"])
     policies = {arm.name: arm.policy for arm in arms_of(shape)}
     yield "| run | hit, measured and simulated | computed | makespan s | mean s |\n|---|---|---|---|---|"
     for key, run in rows["runs"].items():
         if run["arm"] == "priority":
             continue  # the simulator's server has no priorities
         trace = rows["traces"][f"{run['sizes']}/{run['programs']}/{run['seed']}"]
-        programs = [
-            [
-                gate_simulation.Turn(length - (lengths[place - 1] + shape.reply if place else 0), shape.reply, tool_s)
-                for place, (length, tool_s) in enumerate(zip(lengths, tools, strict=True))
-            ]
-            for lengths, tools in zip(trace["lengths"], trace["tool_s"], strict=True)
-        ]
+        programs = [_turns(lengths, tools, shape.reply) for lengths, tools in zip(trace["lengths"], trace["tool_s"], strict=True)]
         told = gate_simulation.simulate(programs, rows["machine"]["pool"], policies[run["arm"]], machine)
         yield (
             f"| {key} | {run['hit']:.2f} {told.reuse:.2f} | {run['computed']} {told.computed} | {run['makespan_s']:.1f} {told.makespan_s:.1f}"
             f" | {run['mean_s']:.1f} {told.mean_s:.1f} |"
         )
+
+
+def _machine(shape: Shape, prompt_tokens_s: float, reply_token_s: float) -> gate_simulation.Machine:
+    return gate_simulation.Machine(
+        block=BLOCK,
+        header_tokens=shape.header,
+        step_tokens=STEP_TOKENS,
+        prefill_tokens_s=prompt_tokens_s,
+        step_s=reply_token_s,
+        reply_step_s=0.0,
+        reply_tokens=1,
+        replies_reused=False,
+    )
+
+
+def _turns(lengths: Sequence[int], tools: Sequence[float], reply: int) -> list[gate_simulation.Turn]:
+    """Return a program as the simulator has it. lengths: of its prompts, in tokens; tools: seconds after each."""
+    adds = (length - (lengths[place - 1] + reply if place else 0) for place, length in enumerate(lengths))
+    return [gate_simulation.Turn(added, reply, tool_s) for added, tool_s in zip(adds, tools, strict=True)]
+
+
+def simulations(base: Shape, speeds: tuple[float, float], seeds: int, kinds: Sequence[Sizes]) -> Iterator[str]:
+    """Yield a table of all arms, simulated. speeds: prompt tokens a second, and seconds of one token of a reply."""
+    for sizes in kinds:
+        shape = replace(base, sizes=sizes)
+        programs = [[_turns(*drawn, shape.reply) for drawn in map(_words, draw_programs(shape, seed))] for seed in range(seeds)]
+        yield f"{shape.programs} programs, {sizes}, {seeds} seeds: means\n"
+        yield "| arm | hit / bound | computed / least | makespan s | mean s | share of prompts in the makespan | paused |\n|---|---|---|---|---|---|---|"
+        fit_alone = Arm("gate, what fits alone", replace(arms_of(shape)[1].policy, worth=float("inf")))
+        for arm in (*arms_of(shape), fit_alone):
+            if arm.priority:
+                continue
+            told = [gate_simulation.simulate(one, pool_of(shape), arm.policy, _machine(shape, *speeds)) for one in programs]
+            cells = [
+                f"{statistics.mean(run.reuse / run.bound for run in told):.2f}",
+                f"{statistics.mean(run.computed / run.least for run in told):.1f}",
+                f"{statistics.mean(run.makespan_s for run in told):.1f}",
+                f"{statistics.mean(run.mean_s for run in told):.1f}",
+                f"{statistics.mean(run.computed / speeds[0] / run.makespan_s for run in told):.2f}",
+                f"{statistics.mean(run.paused for run in told):.1f}",
+            ]
+            yield f"| {arm.name} | {' | '.join(cells)} |"
+        yield ""
+
+
+def _words(program: Program) -> tuple[list[int], list[float]]:
+    """Return the words of each prompt of a program, and the seconds of its tools."""
+    lengths = [sum(len(message.text.split()) for message in prompt) for prompt in program.prompts()]
+    return lengths, [turn.tool_s for turn in program.turns]
+
+
+def pool_of(shape: Shape) -> int:
+    """Return how many tokens the cache holds."""
+    return POOL_PEAKS * shape.peak // BLOCK * BLOCK
 
 
 def main() -> None:
@@ -319,7 +392,10 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="interpreter that has vLLM")
     parser.add_argument("--model", type=Path, help="directory of the model")
     parser.add_argument("--endpoint", metavar="HOST:PORT", help="a server that runs already, with its pool as it is")
-    parser.add_argument("--out", type=Path, required=True, help="where rows are kept")
+    parser.add_argument("--out", type=Path, help="where rows are kept")
+    parser.add_argument(
+        "--simulate", metavar="SPEEDS", help="prompt tokens a second and seconds a token of a reply, with a comma; asks no server"
+    )
     parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--programs", type=int, default=12)
     parser.add_argument("--peak", type=int, default=2_048, help="mean peak of a program, in tokens")
@@ -331,17 +407,25 @@ def main() -> None:
     parser.add_argument("--arms", help="names, separated by commas; all by default")
     parser.add_argument("more", nargs="*", help="arguments for vLLM, after --")
     options = parser.parse_args()
+    shape = Shape(options.programs, options.header, options.peak, options.reply, "uniform", options.tool_scale)
+    if options.simulate:
+        prompt_tokens_s, reply_token_s = map(float, options.simulate.split(","))
+        print("\n".join(simulations(shape, (prompt_tokens_s, reply_token_s), options.seeds, options.sizes.split(","))))
+        return
+    if not options.out:
+        parser.error("--out says where rows are kept")
     rows: Row = json.loads(options.out.read_text()) if options.out.exists() else {}
     if not options.table:
-        pool = POOL_PEAKS * options.peak // BLOCK * BLOCK
         window = 2 * options.peak
         source = (
             nullcontext(Server(options.endpoint))
             if options.endpoint
-            else started(options.python, options.model, pool=pool, window=window, log=options.out.with_suffix(".log"), more=options.more)
+            else started(
+                options.python, options.model, pool=pool_of(shape), window=window, log=options.out.with_suffix(".log"), more=options.more
+            )
         )
         with source as server:
-            measure(server, options, rows)
+            measure(server, shape, options, rows)
         write_rows(rows, options.out)
     print("\n".join(tables(rows)))
 
