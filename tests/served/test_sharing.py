@@ -134,4 +134,7 @@ def test_room_comes_back_when_a_program_is_cancelled(tiny):
         cancel.set()
         assert first.result(60).stop == "cancelled"
         assert (second.result(60).stop, second.result().usage.output_tokens) == ("length", 8)
-    assert tiny.counted("generation_tokens_total") - written < 512 and tiny.counted("num_requests_running") == 0
+        # The gauge is of the engine's last step, and the server may hear of the cancellation only after the second reply.
+        while tiny.counted("num_requests_running"):
+            talk("third", 1)
+    assert tiny.counted("generation_tokens_total") - written < 512
