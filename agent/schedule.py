@@ -13,7 +13,7 @@ the former that found the knee between .75 and .87 of the pool.
 
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -55,7 +55,7 @@ class Policy:
 
     mode: Mode = "fit"
     fill: float = 0.9
-    growth: float = 0.5
+    growth: float = 0.6
     worth: float = 0.5
     reply_tokens: int = 4096
     lease_s: float = 30.0
@@ -152,6 +152,7 @@ class Ledger:
         self._peaks: dict[str, deque[int]] = {}
         self._runs: dict[str, deque[float]] = {}
         self._paces: dict[str, Pace] = {}
+        self._expected: dict[tuple[str, int, int], int] = {}
         self._away: set[str] = set()
         self._window = _Window()
         self._fill = self.policy.fill
@@ -175,6 +176,7 @@ class Ledger:
         if not program.turns:
             program.first = tokens
         program.context, program.state, program.since = tokens, "waiting", now
+        self._expected.clear()
         passed = self.tick(now=now)
         if program.state == "waiting":
             self.counts = replace(self.counts, held=self.counts.held + 1)
@@ -188,6 +190,7 @@ class Ledger:
             self._window.reusable += usage.reusable_tokens
         self._pace_of(program.server).answered(usage)
         program.context = usage.input_tokens + usage.output_tokens or program.context
+        self._expected.clear()
         program.state, program.since, program.tool = "idle", now, tool
         program.turns += 1
         program.safe = max(0, program.safe - 1)
@@ -206,6 +209,7 @@ class Ledger:
     def end(self, id: str, *, now: float) -> tuple[str, ...]:
         """A program is over, however it ended; its room is free. Unknown ids are nothing: an end may be told twice."""
         program = self._programs.pop(id, None)
+        self._expected.clear()
         if program is not None and program.turns:
             self._peaks.setdefault(program.phase, deque(maxlen=PEAKS_KEPT)).append(program.context)
         return self.tick(now=now)
@@ -413,12 +417,16 @@ class Ledger:
         return program.own + self.policy.reply_tokens + int(self.policy.growth * growth)
 
     def _peak(self, program: _Program) -> int:
-        """Return how long a program's context is expected to become: the mean of the peaks beyond what it is now, a guess being one of them."""
+        """Return how long a program's context is expected to become: by those of its phase that ended or are under way, and a guess beside them."""
         guess = COLD_PROMPTS * program.first + COLD_TOKENS
         if program.server.tokens is not None:
             guess = min(guess, max(program.first, program.server.tokens // COLD_SHARE))
-        known = [peak for peak in self._peaks.get(program.phase, ()) if peak > program.context]
-        return int((max(guess, program.context) + sum(known)) / (1 + len(known)))
+        asked = (program.phase, program.context, guess)
+        if asked not in self._expected:
+            ended = (*self._peaks.get(program.phase, ()), guess)
+            under_way = [other.context for other in self._programs.values() if other.phase == program.phase and other.turns]
+            self._expected[asked] = int(mean_beyond(program.context, ended, under_way) or program.context)
+        return self._expected[asked]
 
     def _lease_s(self, program: _Program) -> float:
         """Return how long a program's tool may run before it can be paused: longer where the tool usually takes longer."""
@@ -437,6 +445,30 @@ class Ledger:
             self._fill = max(LEAST_FILL, self._fill - FILL_STEP)
         elif reuse > BEST_REUSE and any(program.state == "waiting" for program in self._programs.values()):
             self._fill = min(MOST_FILL, self._fill + FILL_STEP)
+
+
+def mean_beyond(reached: int, ended: Iterable[int], under_way: Iterable[int]) -> float:
+    """Return the mean length of what is longer than `reached`, of lengths that ended and others that are still growing; 0 where nothing is.
+
+    Those under way become longer than they are by nobody knows how much, so each hands its share on to all that are longer: the product-limit estimate.
+    Source: Kaplan and Meier, Nonparametric Estimation from Incomplete Observations, JASA 53, 1958.
+
+    >>> mean_beyond(0, [2, 4], [])
+    3.0
+    >>> mean_beyond(2, [2, 4, 6], [])
+    5.0
+    >>> mean_beyond(0, [2, 6], [4])
+    4.666666666666667
+    """
+    lengths = sorted(
+        [(length, True) for length in ended if length > reached] + [(length, False) for length in under_way if length > reached]
+    )
+    mean, left = 0.0, 1.0
+    for place, (length, has_ended) in enumerate(lengths):
+        if has_ended or place == len(lengths) - 1:
+            share = left / (len(lengths) - place)
+            mean, left = mean + share * length, left - share
+    return mean
 
 
 def _headers(programs: Sequence[_Program]) -> int:
