@@ -7,6 +7,7 @@ That a cheap ranking in front of a careful reader finds the fixes of advisories 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,8 +33,11 @@ NO_CODE = 0.5
 LINES_SHARE = 1.0
 NAMED = 10.0
 WORDS_NAMED = 4
+# Tickets of one tracker that a past names at least; UTF-8 and SHA-256 look like tickets too.
+TICKETS = 8
 
-_NAMES = re.compile(r"\bCVE-\d{4}-\d{4,}\b|\bGHSA(?:-[0-9a-z]{4}){3}\b|\b[A-Z][A-Z0-9]+-\d+\b|(?<![\w&])#\d+\b", re.IGNORECASE)
+_TICKET = re.compile(r"(?!CVE-)[A-Z][A-Z0-9]+-\d+")
+_NAMES = re.compile(r"\b(?i:CVE-\d{4}-\d{4,}|GHSA(?:-[0-9a-z]{4}){3})\b|\b[A-Z][A-Z0-9]+-\d+\b|(?<![\w&])#\d+\b")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class LikelyFix:
 def names_in(text: str) -> frozenset[str]:
     """Return the issues, tickets and advisories a text names, in capitals.
 
-    >>> sorted(names_in("cve-2020-1234 (see #12, HADOOP-7)"))
+    >>> sorted(names_in("cve-2020-1234 (see #12, HADOOP-7) with pluggy-1.0"))
     ['#12', 'CVE-2020-1234', 'HADOOP-7']
     """
     return frozenset(found.upper() for found in _NAMES.findall(text))
@@ -60,8 +64,7 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
     query, asked = query_words(text), names_in(text)
     queries = [query_words(next(iter(text.strip().splitlines()), "")), query]  # a title says what the rest wanders about
     said = similarity(past_of(graph).messages(sorted(query)), queries)
-    texts = (f"{message.subject}\n{message.body}" for message in (messages if asked else ()))  # most texts name nothing
-    named = {place: both for place, said_in in enumerate(texts) if (both := asked & names_in(said_in))}
+    named = _naming(asked, messages)
     scores = {place: float(said[place]) + (NAMED if place in named else 0.0) for place in {*np.flatnonzero(said).tolist(), *named}}
     likeliest = [
         place for place in sorted(scores, key=lambda place: (-scores[place], place)) if len(graph.parents(messages[place].oid)) < 2
@@ -82,6 +85,20 @@ def rank_fixes(text: str, graph: RepoGraph, *, limit: int) -> list[LikelyFix]:
         for number, place in enumerate(likeliest)
     ]
     return sorted(found, key=lambda fix: -fix.score)[:limit]
+
+
+def _naming(asked: frozenset[str], messages: Sequence[Message]) -> dict[int, frozenset[str]]:
+    """Return which of the names each message says, by its place. What looks like a ticket is one where the past names many of its kind."""
+    named: dict[int, frozenset[str]] = {}
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for place, message in enumerate(messages if asked else ()):  # most texts name nothing
+        said = names_in(f"{message.subject}\n{message.body}")
+        if said & asked:
+            named[place] = said & asked
+        for name in said:
+            kinds[name.rpartition("-")[0]].add(name)
+    no_tickets = frozenset(name for name in asked if _TICKET.fullmatch(name) and len(kinds[name.rpartition("-")[0]]) < TICKETS)
+    return {place: both - no_tickets for place, both in named.items() if both - no_tickets}
 
 
 def _resembling(documents: Sequence[Words], queries: Sequence[Words]) -> NDArray[np.float64]:
