@@ -152,7 +152,7 @@ class Ledger:
         self._peaks: dict[str, deque[int]] = {}
         self._runs: dict[str, deque[float]] = {}
         self._paces: dict[str, Pace] = {}
-        self._expected: dict[tuple[str, int, int], int] = {}
+        self._needs: dict[tuple[str, int | None], int] = {}  # what was reckoned since the last event that changes it
         self._away: set[str] = set()
         self._window = _Window()
         self._fill = self.policy.fill
@@ -176,7 +176,7 @@ class Ledger:
         if not program.turns:
             program.first = tokens
         program.context, program.state, program.since = tokens, "waiting", now
-        self._expected.clear()
+        self._needs.clear()
         passed = self.tick(now=now)
         if program.state == "waiting":
             self.counts = replace(self.counts, held=self.counts.held + 1)
@@ -190,7 +190,7 @@ class Ledger:
             self._window.reusable += usage.reusable_tokens
         self._pace_of(program.server).answered(usage)
         program.context = usage.input_tokens + usage.output_tokens or program.context
-        self._expected.clear()
+        self._needs.clear()
         program.state, program.since, program.tool = "idle", now, tool
         program.turns += 1
         program.safe = max(0, program.safe - 1)
@@ -209,7 +209,7 @@ class Ledger:
     def end(self, id: str, *, now: float) -> tuple[str, ...]:
         """A program is over, however it ended; its room is free. Unknown ids are nothing: an end may be told twice."""
         program = self._programs.pop(id, None)
-        self._expected.clear()
+        self._needs.clear()
         if program is not None and program.turns:
             self._peaks.setdefault(program.phase, deque(maxlen=PEAKS_KEPT)).append(program.context)
         return self.tick(now=now)
@@ -413,20 +413,20 @@ class Ledger:
 
     def _need(self, program: _Program) -> int:
         """Return the tokens a program is counted with: what it has, a reply, and a part of what it is expected to grow."""
-        growth = max(0, self._peak(program) - program.context)
-        return program.own + self.policy.reply_tokens + int(self.policy.growth * growth)
+        asked = (program.id, program.server.tokens)
+        if asked not in self._needs:
+            growth = max(0, self._peak(program) - program.context)
+            self._needs[asked] = program.own + self.policy.reply_tokens + int(self.policy.growth * growth)
+        return self._needs[asked]
 
     def _peak(self, program: _Program) -> int:
         """Return how long a program's context is expected to become: by those of its phase that ended or are under way, and a guess beside them."""
         guess = COLD_PROMPTS * program.first + COLD_TOKENS
         if program.server.tokens is not None:
             guess = min(guess, max(program.first, program.server.tokens // COLD_SHARE))
-        asked = (program.phase, program.context, guess)
-        if asked not in self._expected:
-            ended = (*self._peaks.get(program.phase, ()), guess)
-            under_way = [other.context for other in self._programs.values() if other.phase == program.phase and other.turns]
-            self._expected[asked] = int(mean_beyond(program.context, ended, under_way) or program.context)
-        return self._expected[asked]
+        ended = (*self._peaks.get(program.phase, ()), guess)
+        under_way = (other.context for other in self._programs.values() if other.phase == program.phase and other.turns)
+        return int(mean_beyond(program.context, ended, under_way) or program.context)
 
     def _lease_s(self, program: _Program) -> float:
         """Return how long a program's tool may run before it can be paused: longer where the tool usually takes longer."""

@@ -38,6 +38,7 @@ BELOW_KNEE = 3  # programs that fit together
 CAPS = (2, 3, 4)
 STEP_TOKENS = 1_024  # of a simulated engine's step, as `--max-num-batched-tokens`
 OVERHEAD_CALLS = 2_000
+PAUSED_S = 0.3  # a later turn that waits longer is one of a program that had been paused
 PROBES = 3
 
 Row = dict[str, Any]
@@ -216,8 +217,11 @@ def tables(rows: Mapping[str, Any]) -> Iterator[str]:
     yield f"pool {rows['machine']['pool']} tokens; {speed['prefill_tokens_s']:.0f} prompt tokens/s alone; gate {1e3 * speed['gate_s']:.2f} ms a call\n"
     for sizes, count in dict.fromkeys((run["sizes"], run["programs"]) for run in runs):
         yield f"{count} programs, {sizes}\n"
-        yield "| arm | hit / bound | computed / least | makespan s | mean s | p95 s | first token s p50, p99 | put back | paused | longest held s |"
-        yield "|---|---|---|---|---|---|---|---|---|---|"
+        yield (
+            "| arm | hit / bound | computed / least | lost after pauses, else | makespan s | mean s | p95 s | prompt tokens/s | first token s p50, p99 | put back | paused |"
+            " longest held s |"
+        )
+        yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
         of = [run for run in runs if (run["sizes"], run["programs"]) == (sizes, count)]
         for arm in dict.fromkeys(run["arm"] for run in of):
             yield _line(rows, [run for run in of if run["arm"] == arm])
@@ -244,6 +248,15 @@ def engine_of(run: Row) -> EngineTime:
     )
 
 
+def lost_of(run: Row) -> tuple[int, int]:
+    """Return how many tokens of later turns' prompts were no longer in the cache, of turns that had to wait at the gate, since their program had been paused,
+    and of the others.
+    """
+    later = [call for call in run["calls"] if call["turn"]]
+    lost = [(call["held_s"] > PAUSED_S, max(0, call["reusable_tokens"] - (call["cached_tokens"] or 0))) for call in later]
+    return sum(tokens for paused, tokens in lost if paused), sum(tokens for paused, tokens in lost if not paused)
+
+
 def _covered(spans: Iterator[tuple[float, float]]) -> float:
     """Return how long at least one of some spans lasts."""
     total, until = 0.0, float("-inf")
@@ -258,7 +271,9 @@ def _line(rows: Mapping[str, Any], runs: Sequence[Row]) -> str:
     cells = [
         " ".join(f"{run['hit'] / trace['bound']:.2f}" for run, trace in zip(runs, traces, strict=True)),
         " ".join(f"{run['computed'] / trace['least']:.1f}" for run, trace in zip(runs, traces, strict=True)),
+        " ".join("{},{}".format(*lost_of(run)) for run in runs),
         *(" ".join(f"{run[name]:.1f}" for run in runs) for name in ("makespan_s", "mean_s", "p95_s")),
+        " ".join(f"{run['computed'] / engine_of(run).prompts_s:.0f}" for run in runs),
         " ".join(f"{run['first_p50_s']:.2f},{run['first_p99_s']:.1f}" for run in runs),
         *(" ".join(str(run[name]) for run in runs) for name in ("preempted", "paused")),
         " ".join(f"{run['held_max_s']:.1f}" for run in runs),
