@@ -6,10 +6,13 @@ import re
 import signal
 import socket
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from backstory.agent.vitals import healthy
+from backstory.tools.service import begin
 from command import CommandLine, Ended
 
 BUILD = Path(__file__).parent.parent / "build" / "serving"
@@ -18,15 +21,20 @@ START_S = 240  # less than a command may take here, so that one that is late end
 _SAMPLE = re.compile(r"^vllm:(\w+)(?:\{.*\})? ([-+.\deE]+)$", re.MULTILINE)
 
 
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class RealServer:
     """One model served at one port, perhaps several times. cli: the command line whose commands find it; flags: for vLLM."""
 
     def __init__(self, home: Path, model: str, *options: str, flags: tuple[str, ...]) -> None:
         self.cli = CommandLine(home)
         self.model, self._options, self._flags = model, options, flags
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.api_base = f"http://127.0.0.1:{self.port}/v1"
         self.started: Ended | None = None
 
@@ -64,6 +72,31 @@ class RealServer:
         """Return one of its counters or gauges, all its samples summed."""
         metrics = httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
         return int(sum(float(value) for sample, value in _SAMPLE.findall(metrics) if sample == name))
+
+
+@contextmanager
+def plain_vllm(folder: Path, model: str, *flags: str, modules: Path):
+    """Yield the address of a vLLM that is started by hand and called "plain". modules: where it finds modules of ours."""
+    port = free_port()
+    command = (BUILD / "venv" / "bin" / "python", "-m", "vllm.entrypoints.openai.api_server", "--model", BUILD / model)
+    named = ("--served-model-name", "plain", "--host", "127.0.0.1", "--port", str(port))
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "PYTHONPATH": str(modules),
+    }
+    api_base, log = f"http://127.0.0.1:{port}/v1", folder / "server.log"
+    service = begin([str(word) for word in (*command, *named, *flags)], env=os.environ | quiet, log=log)
+    try:
+        until = time.monotonic() + START_S
+        while not healthy(api_base):
+            assert service.runs() and time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.2)
+        yield api_base
+    finally:
+        service.stop()
 
 
 def running_of_group(group: int) -> list[int]:

@@ -1,10 +1,11 @@
 """Two servers that the tests of this folder share: a small real model, and a tiny one of random weights whose cache holds a few conversations."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from real_vllm import RealServer
+from real_vllm import RealServer, plain_vllm
 
 
 def pytest_collection_modifyitems(items):
@@ -56,3 +57,22 @@ def tiny(tiny_server):
     """A Llama of random weights with a cache of 5,120 tokens, which turns away whoever finds eight there."""
     tiny_server.start()
     return tiny_server
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The address of the tiny model's cache behind a vLLM with its own flags alone, under a scheduler that lets long prompts wait for ever."""
+    flags = (
+        "--load-format",
+        "dummy",
+        "--enforce-eager",
+        "--max-model-len",
+        "4352",
+        "--block-size",
+        "32",
+        "--num-gpu-blocks-override",
+        "160",
+    )
+    scheduler = ("--scheduler-cls", "never_fits.NeverFits")
+    with plain_vllm(tmp_path_factory.mktemp("plain"), "tiny", *flags, *scheduler, modules=Path(__file__).parent) as api_base:
+        yield api_base
