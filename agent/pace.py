@@ -24,15 +24,17 @@ LEAST_COMPUTED, LEAST_WRITTEN = 64, 8
 class Pace:
     """What the newest turns at a server took, in tokens and seconds.
 
-    Its speeds are those of the fastest turn: every other one waited for its neighbours' prompts, and the more so the more programs were let in, which is
-    what is to be reckoned and must not be measured as if it were the server's.
+    A turn is slowed by its neighbours, and the more so the more programs were let in, which is what is to be reckoned and must not be measured as if it
+    were the server's. So the speed of replies is that of the fastest turn, which makes a wait look shorter, and that of prompts is that of the fastest quarter:
+    on a machine that does other things too, no turn shows what the server comes to.
     """
 
     def __init__(self) -> None:
         self._new: deque[int] = deque(maxlen=TURNS_KEPT)
         self._written: deque[int] = deque(maxlen=TURNS_KEPT)
         self._idle_s: deque[float] = deque(maxlen=TURNS_KEPT)
-        self._prompt_speed = self._reply_speed = 0.0  # tokens a second
+        self._prompt_speeds: deque[float] = deque(maxlen=TURNS_KEPT)  # tokens a second
+        self._reply_speed = 0.0
 
     def answered(self, usage: Usage) -> None:
         """Note what a turn took; nothing where the server does not tell its times or what it had cached."""
@@ -42,7 +44,7 @@ class Pace:
         self._written.append(usage.output_tokens)
         computed, wrote_s = usage.input_tokens - usage.cached_tokens, usage.seconds - usage.queued_s - usage.first_s
         if computed >= LEAST_COMPUTED:
-            self._prompt_speed = max(self._prompt_speed, computed / usage.first_s)
+            self._prompt_speeds.append(computed / usage.first_s)
         if usage.output_tokens >= LEAST_WRITTEN and wrote_s > 0:
             self._reply_speed = max(self._reply_speed, usage.output_tokens / wrote_s)
 
@@ -52,9 +54,9 @@ class Pace:
 
     def turns_a_second(self, programs: int, again: float) -> float | None:
         """Return the pace of so many programs, None while too little is known. again: tokens of a prompt that each turn computes once more."""
-        if min(len(self._new), len(self._idle_s)) < LEAST_TURNS or not self._prompt_speed or not self._reply_speed:
+        if min(map(len, (self._new, self._idle_s, self._prompt_speeds))) < LEAST_TURNS or not self._reply_speed:
             return None
-        compute_s = (statistics.fmean(self._new) + again) / self._prompt_speed
+        compute_s = (statistics.fmean(self._new) + again) / statistics.quantiles(self._prompt_speeds, n=4)[-1]
         elsewhere_s = statistics.fmean(self._idle_s) + statistics.fmean(self._written) / self._reply_speed
         pace = queue = 0.0
         for count in range(1, programs + 1):

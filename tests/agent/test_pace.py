@@ -38,9 +38,9 @@ def test_computing_again_slows_everybody_down():
 
 
 def test_what_neighbours_slowed_is_not_taken_for_the_servers_speed():
-    """The fastest turn says how fast it is, however many were slow; what was computed only because it had been pushed out is no new token."""
+    """The fastest quarter says how fast it computes, and one turn how fast it writes; what was computed only because it had been pushed out is no new token."""
     quick = pace_of([usage_of(500, 50)] * LEAST_TURNS)
-    crowded = pace_of([usage_of(500, 50), *[usage_of(3_000, 50, slowed=4.0)] * (LEAST_TURNS - 1)])
+    crowded = pace_of([*[usage_of(500, 50)] * LEAST_TURNS, *[usage_of(3_000, 50, slowed=4.0)] * LEAST_TURNS])
     assert crowded.turns_a_second(3, 100) == pytest.approx(quick.turns_a_second(3, 100))
 
 
