@@ -54,7 +54,7 @@ class Pace:
 
     def turns_a_second(self, programs: int, again: float) -> float | None:
         """Return the pace of so many programs, None while too little is known. again: tokens of a prompt that each turn computes once more."""
-        if min(map(len, (self._new, self._idle_s, self._prompt_speeds))) < LEAST_TURNS or not self._reply_speed:
+        if min(len(self._new), len(self._idle_s), len(self._prompt_speeds)) < LEAST_TURNS or not self._reply_speed:
             return None
         compute_s = (statistics.fmean(self._new) + again) / statistics.quantiles(self._prompt_speeds, n=4)[-1]
         elsewhere_s = statistics.fmean(self._idle_s) + statistics.fmean(self._written) / self._reply_speed
