@@ -101,7 +101,7 @@ def audit_texts(texts: Sequence[Heard], instance: Instance, *, source: Source, m
     """Return what the texts of a run, in their order, say of the future. source: the whole repository, which knows it; mirror: holds the base."""
     base = Oid(instance.base)
     shown = [heard for heard in texts if not heard.spoken]
-    leaks = [*_later_commits(shown, source, base), *_numbers(shown, instance, mirror, base)]
+    leaks = [*_later_commits(shown, source, mirror, base), *_numbers(shown, instance, mirror, base)]
     return Audit(tuple(leaks), tuple(_identifiers(texts, instance, mirror, base)), len(shown))
 
 
@@ -119,7 +119,8 @@ def _is_more_than_empty(path: Path) -> bool:
     return any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0
 
 
-def _later_commits(texts: Iterable[Heard], source: Source, base: Oid) -> Iterator[Finding]:
+def _later_commits(texts: Iterable[Heard], source: Source, mirror: Mirror, base: Oid) -> Iterator[Finding]:
+    """Yield the ids of commits that the base does not reach. What it says itself is none: a branch that was never merged, and a fix picked from it."""
     repository = open_repository(source)
     known: dict[str, bool] = {}
     for heard in texts:
@@ -127,7 +128,9 @@ def _later_commits(texts: Iterable[Heard], source: Source, base: Oid) -> Iterato
             if word.isdecimal() and len(word) < _DIGITS_ALONE:
                 continue
             if word not in known:
-                known[word] = _is_later(repository, word, base)
+                known[word] = _is_later(repository, word, base) and not (
+                    _base_says(mirror, base, word) or _message_says(mirror, base, word)
+                )
             if known[word]:
                 yield Finding("later commit", word, heard.where)
 

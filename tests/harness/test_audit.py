@@ -121,6 +121,20 @@ def test_the_past_and_other_words_are_no_leak(shop, source, mirror):
     assert found.leaks == ()
 
 
+def test_a_commit_of_another_branch_that_the_past_names_is_no_leak(shop, source, tmp_path):
+    """Who picks a change from a branch says so, in the message or in a file; who works at the base has read it, whether or not the branch was merged."""
+    base = shop.repo.head
+    shop.repo.git("checkout", "-q", "-b", "stable", shop.base)
+    first, second = (shop.repo.commit(f"Mend {name}", {name: "x\n"}) for name in ("a", "b"))
+    shop.repo.git("checkout", "-q", "-B", "main", shop.base)
+    told = shop.repo.commit(f"Mend a\n\n(cherry picked from commit {first})", {"CHANGES": f"b was mended in {second[:10]}\n"})
+    mirror = open_mirror(open_source(shop.repo.root), told, cache_dir=tmp_path / "other")
+    instance = replace(read_dataset(shop.data).instances[0], base=told)
+    texts = [Heard("tool message", f"see {first} and {second[:10]}"), Heard("tool message", base)]
+    found = audit_texts(texts, instance, source=open_source(shop.repo.root), mirror=mirror)
+    assert [leak.what for leak in found.leaks] == [base]
+
+
 @pytest.mark.parametrize("text", ["fixed in #12", "see pull/12", "GH-12 does it", "PR #12"])
 def test_the_number_of_the_fix_fails_the_run(shop, source, mirror, text):
     """However it is written, where neither the statement nor the base's past has it."""
