@@ -14,6 +14,7 @@ from backstory.face import Face
 if TYPE_CHECKING:
     from backstory.agent.runs import ModelSettings
     from backstory.harness.instances import Instance
+    from backstory.harness.report import Prices
     from backstory.harness.run import Arm, Batch, Bench, Ended, OpenModel, Perform, Propose, Row, Whole
     from backstory.tools.environment import PipSettings
 
@@ -213,10 +214,13 @@ def score(face: Face, /, predictions: Path | None, again: bool, as_json: bool, *
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--against", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Another batch to hold it against.")
 @click.option("--format", "form", type=click.Choice(["md", "json", "html"]), default="md", show_default=True)
+@click.option("--prices", metavar="LIST", help="Of a million tokens of prompts, cached prompts and replies, to tell the cost: 3,0.3,15.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there.")
 @options.talk
 @options.with_face
-def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "json", "html"], out: Path | None) -> None:
+def report(
+    face: Face, folder: Path, against: Path | None, form: Literal["md", "json", "html"], prices: str | None, out: Path | None
+) -> None:
     """Tell what a batch came to: how many were resolved and how sure that is, why the others were not, and what it took.
 
     Instances whose environment gave no answer are in no share of the judged; they are counted and named apart.
@@ -229,7 +233,7 @@ def report(face: Face, folder: Path, against: Path | None, form: Literal["md", "
 
     rows, name = read_rows(folder), read_batch(folder).name
     flips = compare(f"{read_batch(against).name} ({against})", read_rows(against), name, rows) if against is not None else None
-    told = tell(name, rows)
+    told = tell(name, rows, _prices(prices))
     if form == "json":
         text = json.dumps(as_json(told, flips, rows), indent=1) + "\n"
     else:
@@ -349,6 +353,21 @@ def mine(
         return
     for line in told(tally, found, time.monotonic() - started):
         face.say(line)
+
+
+def _prices(text: str | None) -> "Prices | None":
+    """Return the prices that an option names."""
+    from backstory.harness.report import Prices
+
+    if text is None:
+        return None
+    try:
+        prices = Prices(*map(float, text.split(",")))
+    except (ValueError, TypeError) as error:
+        raise click.BadParameter(
+            "three numbers with commas between: of prompts, cached prompts and replies", param_hint="--prices"
+        ) from error
+    return prices
 
 
 def _exported(file: Path | None) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ Where the change belonged, the gold, is read from the patch and the tree at its 
 Files of instances are read in `backstory.harness.data`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchSet
 
 from backstory.errors import UserError
+from backstory.graph.languages import is_test, language_of
+from backstory.graph.parse import parse_definitions
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import RepoPath, SymbolId
 
@@ -89,18 +91,38 @@ def added_text(patch: str) -> str:
 def gold_of(patch: str, graph: RepoGraph) -> Gold:
     """Return what a patch says of the tree of `graph`. Raises UserError when it is no unified diff."""
     try:
-        lines = _gold_lines(patch, graph)
+        lines = _lines_at_base(patch, lambda path: path in graph.files())
     except UnidiffParseError as error:
         raise UserError(f"the true patch is no unified diff: {error}") from error
     return Gold(tuple(sorted(lines)), _functions(lines, graph))
 
 
-def _gold_lines(patch: str, graph: RepoGraph) -> dict[RepoPath, list[int]]:
-    """Return the lines at the base that a patch removes from each file, or for a hunk that only inserts, the line before the place."""
+def changed_functions(patch: str, content: Callable[[RepoPath], bytes | None]) -> tuple[str, ...]:
+    """Return the functions that a patch changes, by the definition of gold ones, as `path:qualname`, sorted. Needs no graph: the files alone are parsed.
+
+    content: of a file at the base, None where there is none. Raises UnidiffParseError for what is no unified diff.
+    """
+    sources: dict[RepoPath, bytes | None] = {}
+    lines = _lines_at_base(patch, lambda path: sources.setdefault(path, content(path)) is not None)
+    found = set()
+    for path, numbers in lines.items():
+        language, source = language_of(path), sources[path]
+        if language is None or source is None:
+            continue
+        definitions = parse_definitions(language, source)
+        for number in numbers:
+            holding = [one for one in definitions if one.span.first <= number <= one.span.last]
+            if holding and (inner := max(holding, key=lambda one: (one.span.first, -one.span.last))).kind != "class":
+                found.add(f"{path}:{inner.qualname}")
+    return tuple(sorted(found))
+
+
+def _lines_at_base(patch: str, is_there: Callable[[RepoPath], bool]) -> dict[RepoPath, list[int]]:
+    """Return the lines at the base that a patch removes from each file that is no test, or for a hunk that only inserts, the line before the place."""
     lines: dict[RepoPath, list[int]] = {}
     for file in PatchSet(patch):
         path = RepoPath(file.source_file.removeprefix("a/"))
-        if path not in graph.files() or graph.code.is_test(path):
+        if is_test(path) or not is_there(path):
             continue
         wanted = lines.setdefault(path, [])
         for hunk in file:

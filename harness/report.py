@@ -50,13 +50,23 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """What a million tokens cost, in one currency: of prompts that were computed, of those found in a cache, of replies."""
+
+    input: float
+    cached: float
+    output: float
+
+
+@dataclass(frozen=True)
 class Told:
     """A batch in figures. official: resolved by the official reading of the logs; differ: ids where the two readings differ.
 
     harm: instances where a patch broke tests that held; flaky: tests that two runs on one tree disagree on, by instance. tokens, input, cached: of all runs;
     reusable: of their prompts, what a server that forgets nothing would have had; preempted: requests that servers put back while runs went on, counted by
     each run for all it shared the server with; seconds, steps, replies: of runs of Backstory, in all; queued_s, first_s: of those, in the server's queue and until first tokens, None where it does not say.
-    overlap: mean share of the true patch's files that were changed, over patches. bloat: median of lines changed over those of the true patch.
+    overlap: mean share of the true patch's files that were changed, over patches; function_overlap: of its functions, over patches whose true one changes any.
+    bloat: median of lines changed over those of the true patch. cost: of all tokens, None without prices.
     """
 
     name: str
@@ -83,7 +93,9 @@ class Told:
     replies: int
     judging_seconds: float
     overlap: float | None
+    function_overlap: float | None
     bloat: float | None
+    cost: float | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ def failure_of(row: Row) -> Failure:
     return "right file, wrong logic" if set(row.changed.files) & set(row.changed.true_files) else "wrong file"
 
 
-def tell(name: str, rows: Sequence[Row]) -> Told:
+def tell(name: str, rows: Sequence[Row], prices: Prices | None = None) -> Told:
     """Return the figures of a batch. rows: of its instances, in any order."""
     rows = sorted(rows, key=lambda row: row.id)
     failures = {row.id: failure_of(row) for row in rows}
@@ -163,8 +175,10 @@ def tell(name: str, rows: Sequence[Row]) -> Told:
         steps=sum(one.steps for one in spent),
         replies=sum(one.replies for one in spent),
         judging_seconds=round(sum(row.seconds for row in rows), 1),
-        overlap=_mean([len(set(row.changed.files) & set(row.changed.true_files)) / max(1, len(row.changed.true_files)) for row in patched]),
+        overlap=_mean([_met(row.changed.files, row.changed.true_files) for row in patched]),
+        function_overlap=_mean([_met(row.changed.functions, row.changed.true_functions) for row in patched if row.changed.true_functions]),
         bloat=_median([row.changed.lines / max(1, row.changed.true_lines) for row in patched]),
+        cost=None if prices is None else _cost(usage, prices),
     )
 
 
@@ -254,14 +268,18 @@ def _paragraphs(told: Told, flips: Flips | None) -> list[list[str]]:
         listed = "; ".join(f"{id}: {', '.join(words)}" for id, words in told.warnings.items())
         lines.append(f"words of the true patch that were shown before they were said: {listed}")
     if told.overlap is not None and told.bloat is not None:
+        functions = "" if told.function_overlap is None else f", functions: {told.function_overlap:.0%}"
         lines.append(
-            f"files of the true patch that were changed: {told.overlap:.0%} on average; lines changed over the true patch's: {told.bloat:.1f} (median)"
+            f"files of the true patch that were changed: {told.overlap:.0%} on average{functions}; lines changed over the true patch's: {told.bloat:.1f} (median)"
         )
     cost = [f"judging took {told.judging_seconds:.0f} s"]
     if told.steps:
         cost.append(
             f"runs took {told.seconds:.0f} s, {told.steps} steps, {told.replies} replies, {told.tokens:,} tokens ({told.cached:,} of them cached)"
         )
+    if told.cost is not None:
+        each = f", {told.cost / told.all.resolved:,.2f} for each that was resolved" if told.all.resolved else ""
+        cost.append(f"tokens cost {told.cost:,.2f}{each}")
     if told.cached:
         bound = f", where a server that forgets nothing would have had {share(told.reusable, told.input)}" if told.reusable else ""
         back = f"; at most {told.preempted} requests were put back and computed again" if told.preempted else ""
@@ -324,6 +342,17 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return ""
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
     return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>\n{body}</table>"
+
+
+def _met(changed: Sequence[str], true: Sequence[str]) -> float:
+    """Return the share of what the true patch changes that was changed."""
+    return len(set(changed) & set(true)) / max(1, len(true))
+
+
+def _cost(usage: Usage, prices: Prices) -> float:
+    """Return what tokens cost. Cached ones are inside those of prompts."""
+    cached = usage.cached_tokens or 0
+    return ((usage.input_tokens - cached) * prices.input + cached * prices.cached + usage.output_tokens * prices.output) / 1e6
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -41,11 +41,11 @@ from backstory.agent.written import from_json, save, to_json
 from backstory.errors import ExitCode, StorageError, UserError
 from backstory.graph.mirror import Mirror
 from backstory.graph.source import open_source, resolve
-from backstory.graph.types import Oid, Report, silent
+from backstory.graph.types import Oid, RepoPath, Report, silent
 from backstory.harness.audit import Audit, Finding, Heard, audit_store, audit_texts
 from backstory.harness.grading import Grade
 from backstory.harness.images import Boxed
-from backstory.harness.instances import Instance
+from backstory.harness.instances import Instance, changed_functions
 from backstory.harness.judging import Grader, Judged, Validity, excusing
 from backstory.harness.listening import Listening, Played, read_heard
 from backstory.harness.native import NotHere, Ready
@@ -88,12 +88,14 @@ class Spent:
 
 @dataclass(frozen=True)
 class Changed:
-    """What two patches change, side by side: ours and the true one. Files, and lines added and removed."""
+    """What two patches change, side by side: ours and the true one. Files, lines added and removed, and functions as `path:qualname`."""
 
     files: tuple[str, ...]
     true_files: tuple[str, ...]
     lines: int
     true_lines: int
+    functions: tuple[str, ...] = ()
+    true_functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,8 @@ def _worked(bench: Bench, instance: Instance) -> Row:
         spent = _spent(bench, instance, outcome)
         audit = audit_texts(_texts(bench, instance, outcome.run_id), instance, source=ready.source, mirror=ready.mirror)
     _save_patch(bench, instance, patch)
-    row = replace(_row(instance, patch, "empty", "", spent=spent, audit=audit), where=ready.environment.label)
+    changed = changed_by(patch, instance.patch, lambda path: ready.mirror.blob_at(ready.base, path))
+    row = replace(_row(instance, patch, "empty", "", spent=spent, audit=audit), changed=changed, where=ready.environment.label)
     if audit is not None and audit.leaks:
         leak = audit.leaks[0]
         return replace(row, status="leaked", reason=f"{leak.kind} {leak.what!r} in a {leak.where}")
@@ -484,18 +487,18 @@ def _row(instance: Instance, patch: str, status: RowStatus, reason: str, *, spen
     return Row(instance.id, data_digest(instance), instance.repository, status, reason, None, None, "", (), changed, spent, audit, (), 0.0)
 
 
-def changed_by(patch: str, true_patch: str) -> Changed:
-    """Return what a patch and the true one change. A patch that cannot be read changes nothing."""
-    (files, lines), (true_files, true_lines) = _size(patch), _size(true_patch)
-    return Changed(files, true_files, lines, true_lines)
+def changed_by(patch: str, true_patch: str, at_base: Callable[[RepoPath], bytes | None] = lambda path: None) -> Changed:
+    """Return what a patch and the true one change. at_base: the content of a file there. A patch that cannot be read changes nothing."""
+    (files, lines, functions), (true_files, true_lines, true_functions) = _size(patch, at_base), _size(true_patch, at_base)
+    return Changed(files, true_files, lines, true_lines, functions, true_functions)
 
 
-def _size(patch: str) -> tuple[tuple[str, ...], int]:
+def _size(patch: str, at_base: Callable[[RepoPath], bytes | None]) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
     try:
-        parsed = PatchSet(patch)
+        parsed, functions = PatchSet(patch), changed_functions(patch, at_base)
     except (UnidiffParseError, ValueError):
-        return (), 0
-    return tuple(sorted({file.path for file in parsed})), sum(file.added + file.removed for file in parsed)
+        return (), 0, ()
+    return tuple(sorted({file.path for file in parsed})), sum(file.added + file.removed for file in parsed), functions
 
 
 def _said(validity: Validity) -> str:

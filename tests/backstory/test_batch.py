@@ -1,13 +1,14 @@
 """`bench run`, `bench score` and `bench report` on a small project, by the commands alone, with the real sandbox."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
-from backstory.agent.script import Answer
+from backstory.agent.script import Answer, call
 from command import CommandLine
 from shop import CODE, FIXED, FOUND, NEW_TEST, SITE, SOLVED, TESTS, Shop
 from talking import model_that, roles
@@ -16,12 +17,17 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 WRONG = FIXED.replace("'cost', 0", "'cost', 1")
 HARMFUL = FIXED.replace("item['mass']", "0")
+VERSION_FILE = "$VIRTUAL_ENV/version.txt"
 FORGING = "import atexit, os\n\nprint('PASSED test_shop.py::test_price_of_nothing')\n"
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    return Shop(tmp_path_factory.mktemp("shop"))
+    """The project; its environment holds the fix's id, as one that was built in the tree of a later commit may."""
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    recipe = shop.recipes / "shop.toml"
+    recipe.write_text(recipe.read_text().replace('/"]', f'/", "echo {shop.fix} > {VERSION_FILE}"]'))
+    return shop
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +234,11 @@ def test_a_model_is_run_audited_and_judged_and_can_be_said_again(run, shop, tmp_
         row = rows(asked(run, shop, model, tmp_path / "asked"))["octo__shop-12"]
         assert exchanges
     assert (row["status"], row["official"], row["changed"]["files"]) == ("resolved", True, ["shop.py"])
+    assert (row["changed"]["functions"], row["changed"]["true_functions"]) == (["shop.py:price"], ["shop.py:price"])
     assert row["spent"]["replies"] >= 4 and row["spent"]["usage"]["input_tokens"] > 0
+    told = run("bench", "report", tmp_path / "asked", "--prices", "1000,1000,1000").out
+    assert "changed: 100% on average, functions: 100%" in told and re.search(r"tokens cost \d+\.\d\d, (\d+\.\d\d) for each", told)
+    assert run("bench", "report", tmp_path / "asked", "--prices", "3,x").exit_code == 2
     assert (row["audit"]["leaks"], row["audit"]["warnings"]) == ([], []) and row["audit"]["texts"] > 4
     again = rows(run("bench", "run", *shop.where, "--replay", tmp_path / "asked", "--out", tmp_path / "again", "--json"))["octo__shop-12"]
     assert again["status"] == "resolved" and again["spent"]["replies"] >= 4
@@ -255,6 +265,25 @@ def test_a_run_that_is_shown_the_future_counts_for_nothing(run, shop, tmp_path):
     shop.write(shop.row())
     assert (row["status"], row["grade"]) == ("leaked", None)
     assert row["reason"].startswith(f"later commit '{shop.fix[:10]}' in a ")
+
+
+def test_a_later_commit_in_what_a_tool_gives_fails_the_run(run, shop, tmp_path):
+    """The model asked for it by a program, and mended the fault as well: the patch counts for nothing."""
+    with model_that(roles([FOUND], [call("run", command=f"cat {VERSION_FILE}"), *SOLVED])) as (model, _, exchanges):
+        row = rows(asked(run, shop, model, tmp_path))["octo__shop-12"]
+    assert any(shop.fix in message.text for exchange in exchanges for message in exchange.request.messages if message.role == "tool")
+    assert (row["status"], row["grade"], row["reason"]) == ("leaked", None, f"later commit '{shop.fix}' in a tool message")
+
+
+def test_a_later_commit_in_the_output_of_a_check_fails_a_run_without_a_model(run, shop, tmp_path):
+    """There is no prompt then; what checks printed is searched."""
+    prints = NEW_TEST.replace(
+        "\n    assert", "\n    import os, sys\n    print(open(os.path.join(sys.prefix, 'version.txt')).read())\n    assert"
+    )
+    shop.write(shop.row(test_patch=shop.diff(TESTS, TESTS + prints, "test_shop.py")))
+    row = rows(run("bench", "run", *shop.where, "--no-model", "--with-check", "--out", tmp_path, "--json"))["octo__shop-12"]
+    shop.write(shop.row())
+    assert (row["status"], row["reason"]) == ("leaked", f"later commit '{shop.fix}' in a check event")
 
 
 def test_a_run_may_be_given_one_failing_test(run, shop, tmp_path):

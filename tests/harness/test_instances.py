@@ -4,7 +4,7 @@ import pytest
 from graphs import graph_of
 
 from backstory.errors import UserError
-from backstory.harness.instances import gold_of
+from backstory.harness.instances import changed_functions, gold_of
 from repos import Repo
 
 CODE = "import os\n\n\nclass Shop:\n    name = 1\n\n    def open(self):\n        a = 1\n        return a\n\n\ndef close():\n    def inner():\n        return 2\n\n    return inner\n"
@@ -39,8 +39,10 @@ def test_gold_is_what_the_patch_changes_at_the_base(repo, tmp_path, change, file
     base = repo.head
     repo.commit("Fix", change)
     repo.git("diff", f"--output={tmp_path / 'patch'}", base, "HEAD")
-    gold = gold_of((tmp_path / "patch").read_text(), graph_of(repo, tmp_path / "cache", at=base))
+    patch, graph = (tmp_path / "patch").read_text(), graph_of(repo, tmp_path / "cache", at=base)
+    gold = gold_of(patch, graph)
     assert (gold.files, gold.functions) == (files, functions)
+    assert changed_functions(patch, lambda path: graph.mirror.blob_at(base, path)) == functions  # without the graph
 
 
 def test_a_patch_that_is_none_is_told(repo, tmp_path):

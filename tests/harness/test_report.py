@@ -5,7 +5,7 @@ import pytest
 from backstory.agent.messages import Usage
 from backstory.harness.audit import Audit, Finding
 from backstory.harness.grading import Grade, Side
-from backstory.harness.report import as_html, as_json, as_markdown, compare, failure_of, sign_test, tell
+from backstory.harness.report import Prices, as_html, as_json, as_markdown, compare, failure_of, sign_test, tell
 from backstory.harness.run import Changed, Row, Spent
 
 
@@ -26,7 +26,7 @@ def row(
     spent = Spent("r", 0, ended, "", stopped, Usage(100, 60, 10, 1.0), 3, 5, 7.5)
     grade = Grade(Side((), ()), Side((), broke)) if broke else None
     found = tuple(Finding("identifier", word, "tool message") for word in warnings)
-    changed = Changed(files, ("a.py", "b.py"), 6, 3)
+    changed = Changed(files, ("a.py", "b.py"), 6, 3, ("a.py:f", "a.py:g"), ("a.py:f", "b.py:h") if status != "resolved" else ())
     return Row(id, "", repository, status, reason, official, grade, "valid", excused, changed, spent, Audit((), found, 2), (), 2.0)
 
 
@@ -69,7 +69,8 @@ def test_the_figures_of_a_batch():
     assert (told.official, told.differ, told.harm, told.verified_wrong) == (2, ("2",), ("2",), ("2",))
     assert (told.excused, told.warnings) == ({"3": 2}, {"3": ("secret_name",)})
     assert (told.tokens, told.cached, told.steps, told.replies, told.seconds, told.judging_seconds) == (330, 180, 15, 9, 22.5, 6.0)
-    assert (told.overlap, told.bloat) == (0.5, 2.0)
+    assert (told.overlap, told.function_overlap, told.bloat, told.cost) == (0.5, 0.5, 2.0, None)
+    assert tell("n", rows, Prices(3.0, 0.5, 10.0)).cost == pytest.approx((120 * 3.0 + 180 * 0.5 + 30 * 10.0) / 1e6)
     assert {name: (share.resolved, share.judged) for name, share in told.by_repository.items()} == {"o/a": (1, 1), "o/c": (0, 2)}
 
 
