@@ -429,7 +429,14 @@ def _batch(
 
         with _executor(face, given["executor"]) as perform_on:
             ended = run_batch(
-                bench, instances, workers=given["workers"], whole=whole, perform_on=perform_on, report=screen.report, on_row=on_row
+                bench,
+                instances,
+                workers=given["workers"],
+                whole=whole,
+                perform_on=perform_on,
+                report=screen.report,
+                on_row=on_row,
+                on_stage=lambda instance, stage: screen.at_work(instance.id, stage),
             )
     _told(face, batch.name, ended, as_json=as_json)
     return ExitCode.LIMIT if ended.stopped else ExitCode.VERIFIED

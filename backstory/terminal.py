@@ -5,6 +5,7 @@ it ends. Everything printed here passes through `clean`, because names, messages
 sequences for colour are added after that.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,9 @@ class Screen(Protocol):
     def note(self, text: str, *, style: str = "") -> None:
         """Show one line that stays."""
 
+    def at_work(self, name: str, doing: str) -> None:
+        """Show what one of several that are worked on at once is at, "" when it has ended; from any thread."""
+
     def close(self) -> None:
         """Leave the screen in order; more may be noted after it."""
 
@@ -76,6 +80,9 @@ class Silent:
         """Show the line if it is a warning."""
         if style == "notice":
             _write_line(self.stream, one_line(text, limit=1000))
+
+    def at_work(self, name: str, doing: str) -> None:
+        """Show nothing."""
 
     def close(self) -> None:
         """Leave everything as it is."""
@@ -107,6 +114,9 @@ class Plain:
         line = one_line(text, limit=1000)
         _write_line(self.stream, styled(line, style, self.look) if style else line)
 
+    def at_work(self, name: str, doing: str) -> None:
+        """Write nothing: lines of several at once would say little."""
+
     def close(self) -> None:
         """Write where the last phase ended."""
         self._end_phase()
@@ -129,12 +139,14 @@ class Plain:
 
 @dataclass
 class Live:
-    """Phases with bars and counts that move in place."""
+    """Phases with bars and counts that move in place, and below them a row for each that is worked on at once."""
 
     stream: IO[str]
     look: Appearance
     _bars: "Progress | None" = None
     _tasks: dict[str, "TaskID"] = field(default_factory=dict)
+    _at_work: dict[str, "TaskID"] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, phase: str, done: int, total: int | None) -> None:
         """Move the bar of `phase`; a new phase closes the one before."""
@@ -156,12 +168,31 @@ class Live:
 
         self._bars.console.print(Text.from_ansi(line), soft_wrap=True)
 
+    def at_work(self, name: str, doing: str) -> None:
+        """Move the row of `name`, which goes when it has ended."""
+        with self._lock:
+            if self._bars is None:
+                return
+            if not doing:
+                task = self._at_work.pop(name, None)
+                if task is not None:
+                    self._bars.remove_task(task)
+                return
+            doing = one_line(doing, limit=60)
+            if name in self._at_work:
+                self._bars.update(self._at_work[name], counts=doing)
+            else:
+                self._at_work[name] = self._bars.add_task(one_line(name, limit=40), total=None, counts=doing)
+
     def close(self) -> None:
         """Stop the bars where they are."""
-        if self._bars is not None:
-            self._settle(self._bars)
-            self._bars.stop()
-        self._bars, self._tasks = None, {}
+        with self._lock:
+            if self._bars is not None:
+                for task in self._at_work.values():
+                    self._bars.remove_task(task)
+                self._settle(self._bars)
+                self._bars.stop()
+            self._bars, self._tasks, self._at_work = None, {}, {}
 
     def _open(self) -> "Progress":
         if self._bars is None:
@@ -190,7 +221,7 @@ class Live:
     def _settle(self, bars: "Progress") -> None:
         """Show every phase so far as finished, so that no bar of unknown length goes on moving."""
         for task in bars.tasks:
-            if not task.finished:
+            if not task.finished and task.id not in self._at_work.values():
                 bars.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1))
                 bars.stop_task(task.id)
 

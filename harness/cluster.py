@@ -12,7 +12,7 @@ from typing import Any
 
 from backstory.errors import UserError
 from backstory.harness.instances import Instance
-from backstory.harness.run import Bench, Perform, Row, perform
+from backstory.harness.run import Bench, Perform, Row, Stage, perform
 
 _ANSWER_S = 10
 
@@ -40,7 +40,8 @@ def on_cluster(address: str) -> Iterator[Perform]:
     # A task is never tried again by Ray: what it began is gone on with by the next run of the batch.
     task = ray.remote(max_retries=0)(perform)
 
-    def at_work(bench: Bench, instance: Instance) -> Row:
+    def at_work(bench: Bench, instance: Instance, stage: Stage) -> Row:
+        stage("on the cluster")
         try:
             row: Any = ray.get(task.remote(bench, instance))
         except ray.exceptions.RayTaskError as error:

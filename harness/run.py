@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Protocol
@@ -206,8 +207,15 @@ class Bench:
         return self.out / "instances" / instance.id
 
 
-Perform = Callable[[Bench, Instance], Row]
+Stage = Callable[[str], None]
+"""Takes what is being done for an instance, in a word or two, for a person who watches."""
+
+Perform = Callable[[Bench, Instance, Stage], Row]
 """Works on one instance, wherever that is."""
+
+
+def unwatched(stage: str) -> None:
+    """Tell nobody what is being done."""
 
 
 def run_batch(
@@ -220,8 +228,12 @@ def run_batch(
     perform_on: Perform | None = None,
     report: Report = silent,
     on_row: Callable[[Row], None] = lambda row: None,
+    on_stage: Callable[[Instance, str], None] = lambda instance, stage: None,
 ) -> Ended:
-    """Run every instance that is not finished. perform_on: works on one, here when None. Raises UserError when `out` holds another batch, or another process works on it."""
+    """Run every instance that is not finished. perform_on: works on one, here when None. on_stage: told by its threads what each is at, "" at its end.
+
+    Raises UserError when `out` holds another batch, or another process works on it.
+    """
     admit, whole = admit or at_most(workers), whole or Whole()
     with _held(bench):
         _begin(bench)
@@ -245,7 +257,10 @@ def run_batch(
                         break
                     instance = waiting.get_nowait()
                     with admit(instance):
-                        row = (perform_on or perform)(bench, instance)
+                        try:
+                            row = (perform_on or perform)(bench, instance, partial(on_stage, instance))
+                        finally:
+                            on_stage(instance, "")
                     with lock:
                         done[row.id] = row
                     ended.put(row)
@@ -316,12 +331,12 @@ def data_digest(instance: Instance) -> str:
 # --- one instance ----------------------------------------------------------------------------------------------------------------------------
 
 
-def perform(bench: Bench, instance: Instance) -> Row:
+def perform(bench: Bench, instance: Instance, stage: Stage = unwatched) -> Row:
     """Work on one instance to its end, and keep what came of it."""
     home = bench.home(instance)
     home.mkdir(parents=True, exist_ok=True)
     try:
-        row = _worked(bench, instance)
+        row = _worked(bench, instance, stage)
     except (StorageError, KeyboardInterrupt):
         raise
     except UserError as error:
@@ -336,12 +351,14 @@ def perform(bench: Bench, instance: Instance) -> Row:
     return row
 
 
-def _worked(bench: Bench, instance: Instance) -> Row:
+def _worked(bench: Bench, instance: Instance, stage: Stage) -> Row:
+    stage("environment")
     ready = bench.places.open(instance)
     if isinstance(ready, NotHere):
         if bench.propose is not None:
             _save_patch(bench, instance, _proposed(bench, instance))
         return _row(instance, "", "not_here", ready.reason)
+    stage("validation")
     validity = bench.grader.validity(instance, ready) if bench.grader and bench.batch.judge and bench.batch.validate else None
     spent: Spent | None = None
     audit: Audit | None = None
@@ -353,7 +370,10 @@ def _worked(bench: Bench, instance: Instance) -> Row:
             return _row(
                 instance, "", "leaked", f"the store shows more than the base: {planted[0].what}", audit=Audit(tuple(planted), (), 0)
             )
-        outcome = _solved(bench, instance, ready)
+        stage("run")
+        outcome = _solved(
+            bench, instance, ready, lambda phase, done, total: stage(f"run: {phase}" + (f" {done} of {total}" if total else ""))
+        )
         patch = outcome.solution.patch.diff.decode("utf-8", "surrogateescape") if outcome.solution.patch else ""
         spent = _spent(bench, instance, outcome)
         audit = audit_texts(_texts(bench, instance, outcome.run_id), instance, source=ready.source, mirror=ready.mirror)
@@ -371,6 +391,7 @@ def _worked(bench: Bench, instance: Instance) -> Row:
         return replace(row, status="not_judged" if patch.strip() else "empty")
     if not patch.strip() and bench.batch.arm != "empty":
         return replace(row, reason=spent.stopped if spent else "")
+    stage("tests")
     judged = bench.grader.judge(instance, ready, patch)
     for key in judged.trials[:1]:
         (bench.home(instance) / "log.txt").write_bytes(bench.grader.log_of(key))
@@ -407,7 +428,7 @@ def _audited_store(mirror: Mirror, base: Oid, cache_dir: Path) -> list[Finding]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
+def _solved(bench: Bench, instance: Instance, ready: Ready, report: Report) -> Outcome:
     """Solve the instance, or go on where a killed run was."""
     home, batch = bench.home(instance), bench.batch
 
@@ -418,7 +439,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
 
     begun = [path.parent.name for path in sorted((home / "runs").glob("*/events.jsonl")) if read_events(path)]
     if begun:
-        return resume(begun[-1], state_dir=home, report=silent, open_model=open_model)
+        return resume(begun[-1], state_dir=home, report=report, open_model=open_model)
     check = first_check(ready.mirror, instance, ready.recipe) if batch.with_check else None
     title, _, body = instance.text.partition("\n")
     place = ready.prepared
@@ -445,7 +466,7 @@ def _solved(bench: Bench, instance: Instance, ready: Ready) -> Outcome:
         prepared=None if isinstance(place, Boxed) else place.folder,
         containers=place.containers if isinstance(place, Boxed) else CONTAINERS,
     )
-    return fix(request, report=silent, open_model=open_model, carried=check.files if check is not None else None)
+    return fix(request, report=report, open_model=open_model, carried=check.files if check is not None else None)
 
 
 def _without_history(ready: Ready, folder: Path) -> tuple[Path, Oid]:

@@ -1,6 +1,8 @@
 """Progress on a terminal and elsewhere."""
 
 import io
+import threading
+import time
 
 import pytest
 
@@ -83,6 +85,29 @@ def test_live_progress_ends_with_every_phase_shown():
     last = stream.getvalue()
     assert "said meanwhile" in last and "4 of 4" in last and "commits" in last
     assert last.rstrip("\n").endswith("\x1b[?25h")
+
+
+def test_what_is_worked_on_at_once_has_a_row_each_until_it_ends():
+    """Rows are told from any thread, follow what they say, and are gone at the end; where nothing moves in place nothing is written."""
+    live, plain = io.StringIO(), io.StringIO()
+    screen = terminal.open_screen(live, terminal.Appearance(colour=False, live=True, width=100), quiet=False)
+    screen.report("instances", 0, 2)
+    threads = [threading.Thread(target=screen.at_work, args=(f"octo__cat-{number}", "environ\x1b]0;x\x07ment")) for number in range(2)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    screen.at_work("octo__cat-0", "tests")
+    while "tests" not in live.getvalue():  # rows are drawn anew some times a second
+        time.sleep(0.01)
+    assert "octo__cat-0" in live.getvalue() and "octo__cat-1" in live.getvalue() and "\x1b]" not in live.getvalue()
+    screen.at_work("octo__cat-0", "")
+    screen.report("instances", 1, 2)
+    screen.close()
+    last = live.getvalue().rpartition("instances")[2]
+    assert "1 of 2" in last and "octo__cat" not in last
+    still = terminal.open_screen(plain, PLAIN, quiet=False)
+    still.at_work("octo__cat-0", "tests")
+    assert plain.getvalue() == ""
 
 
 def test_quiet_keeps_warnings():
