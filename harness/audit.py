@@ -23,7 +23,8 @@ from backstory.harness.instances import Instance, added_text
 Kind = Literal["store", "later commit", "number of the fix", "identifier"]
 
 # Shorter words of hexadecimal digits are met by chance among the objects of a large repository; of decimal digits alone, longer ones are too.
-_COMMIT_WORD = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{7,40}(?![0-9a-zA-Z])")
+# A `g` before them is how `git describe`, and versions made of it, write a commit.
+_COMMIT_WORD = re.compile(r"(?<![0-9a-zA-Z])g?([0-9a-f]{7,40})(?![0-9a-zA-Z])")
 _DIGITS_ALONE = 12
 _NUMBER_OF_ID = re.compile(r"-(\d+)$")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{5,}")  # shorter ones are words of the language or of everyone

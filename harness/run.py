@@ -20,7 +20,7 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -482,7 +482,20 @@ def _texts(bench: Bench, instance: Instance, run: str) -> list[Heard]:
     if heard:
         return heard
     _, events, _ = open_run(home, run)
-    return [Heard(f"{event.kind} event", json.dumps(event.body)) for event in events if event.kind in ("tool", "check")]
+    return [Heard(f"{event.kind} event", "\n".join(_strings(event.body))) for event in events if event.kind in ("tool", "check")]
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield every text in a JSON value, keys too. As JSON writes it, a line would begin with the letter of its escape, and no word begin there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from _strings(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _strings(inner)
 
 
 def _spent(bench: Bench, instance: Instance, outcome: Outcome) -> Spent:

@@ -157,6 +157,16 @@ def test_finished_instances_are_not_run_again(run, shop, tmp_path):
     assert changed.exit_code == 2 and "holds what came of another octo__shop-12" in changed.error
 
 
+def test_what_could_not_run_here_is_tried_again(run, shop, tmp_path):
+    """Nothing was run of it, and the same command may find what was missing; what is no pattern of repositories is said before anything begins."""
+    data, _, recipes = (shop.where[place : place + 2] for place in (0, 2, 4))
+    command = ("bench", "run", *data, *recipes, "--gold", "--out", tmp_path / "out", "--json", "--repos")
+    assert rows(run(*command, tmp_path / "{name}"))["octo__shop-12"]["status"] == "not_here"
+    assert rows(run(*command, f"{shop.root}/repos/{{owner}}+{{name}}"))["octo__shop-12"]["status"] == "resolved"
+    none = run(*command, "/mirrors/{own}")
+    assert none.exit_code == 2 and "'/mirrors/{own}' is no pattern of repositories" in none.error
+
+
 def test_a_batch_that_is_killed_goes_on(run, shop, tmp_path):
     """After kill -9 at any moment the same command finishes every instance once, and no prediction is lost."""
     ids = [f"octo__shop-{number}" for number in range(200, 206)]
@@ -236,9 +246,6 @@ def test_a_model_is_run_audited_and_judged_and_can_be_said_again(run, shop, tmp_
     assert (row["status"], row["official"], row["changed"]["files"]) == ("resolved", True, ["shop.py"])
     assert (row["changed"]["functions"], row["changed"]["true_functions"]) == (["shop.py:price"], ["shop.py:price"])
     assert row["spent"]["replies"] >= 4 and row["spent"]["usage"]["input_tokens"] > 0
-    told = run("bench", "report", tmp_path / "asked", "--prices", "1000,1000,1000").out
-    assert "changed: 100% on average, functions: 100%" in told and re.search(r"tokens cost \d+\.\d\d, (\d+\.\d\d) for each", told)
-    assert run("bench", "report", tmp_path / "asked", "--prices", "3,x").exit_code == 2
     assert (row["audit"]["leaks"], row["audit"]["warnings"]) == ([], []) and row["audit"]["texts"] > 4
     again = rows(run("bench", "run", *shop.where, "--replay", tmp_path / "asked", "--out", tmp_path / "again", "--json"))["octo__shop-12"]
     assert again["status"] == "resolved" and again["spent"]["replies"] >= 4
@@ -280,7 +287,8 @@ def test_a_later_commit_in_the_output_of_a_check_fails_a_run_without_a_model(run
     prints = NEW_TEST.replace(
         "\n    assert", "\n    import os, sys\n    print(open(os.path.join(sys.prefix, 'version.txt')).read())\n    assert"
     )
-    shop.write(shop.row(test_patch=shop.diff(TESTS, TESTS + prints, "test_shop.py")))
+    diff = shop.diff(TESTS, TESTS + prints, "test_shop.py")
+    shop.write(shop.row(test_patch=f"diff --git a/test_shop.py b/test_shop.py\n{diff}"))
     row = rows(run("bench", "run", *shop.where, "--no-model", "--with-check", "--out", tmp_path, "--json"))["octo__shop-12"]
     shop.write(shop.row())
     assert (row["status"], row["reason"]) == ("leaked", f"later commit '{shop.fix}' in a check event")
@@ -292,6 +300,10 @@ def test_a_run_may_be_given_one_failing_test(run, shop, tmp_path):
         row = rows(asked(run, shop, model, tmp_path, "--with-check"))["octo__shop-12"]
     assert (row["status"], row["spent"]["ended"]) == ("resolved", "verified")
     assert "test_price_of_nothing" in row["spent"]["verified_by"]
+    told = run("bench", "report", tmp_path, "--prices", "1000,1000,1000").out
+    assert "changed: 100% on average, functions: 100%" in told
+    assert re.search(r"tokens cost (\d+\.\d\d), \1 for each that was resolved", told)
+    assert run("bench", "report", tmp_path, "--prices", "3,x").exit_code == 2
 
 
 def test_a_run_without_history_is_given_the_base_alone(run, tmp_path):

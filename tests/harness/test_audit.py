@@ -106,10 +106,10 @@ def audited(shop, source, mirror, *texts):
     )
 
 
-@pytest.mark.parametrize("length", [40, 12, 8])
-def test_a_later_commit_in_a_text_fails_the_run(shop, source, mirror, length):
-    """Whole or cut short, in a prompt or a tool's result."""
-    found = audited(shop, source, mirror, "nothing", f"mended in {shop.fix[:length]}.")
+@pytest.mark.parametrize(("length", "before"), [(40, ""), (12, ""), (8, ""), (9, "1.0.dev3+g"), (40, "\n")])
+def test_a_later_commit_in_a_text_fails_the_run(shop, source, mirror, length, before):
+    """Whole or cut short, in a prompt or a tool's result, as a version that was made of it writes it too."""
+    found = audited(shop, source, mirror, "nothing", f"mended in {before}{shop.fix[:length]}.")
     assert [(leak.kind, leak.what, leak.where) for leak in found.leaks] == [("later commit", shop.fix[:length], "tool message")]
 
 
