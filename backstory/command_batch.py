@@ -456,6 +456,7 @@ def _bench(face: Face, batch: "Batch", given: dict[str, Any], propose: "Propose 
     from backstory.config import made
     from backstory.containers import containers_of
     from backstory.harness.images import EitherOf, Images
+    from backstory.harness.instances import folder_of
     from backstory.harness.judging import Grader
     from backstory.harness.native import Native
     from backstory.harness.recipes import read_recipes
@@ -465,6 +466,7 @@ def _bench(face: Face, batch: "Batch", given: dict[str, Any], propose: "Propose 
 
     cache, path = made(face.folders().cache), face.environ.get("PATH", "")
     recipes = read_recipes(given["recipes"])
+    folder_of("owner/name", given["repos"])  # which says at once where it is no pattern
     containers = replace(
         containers_of(face.config(), face.environ), image="", pull=given["pull"] or ("missing" if given["env"] == "docker" else "never")
     )

@@ -66,13 +66,16 @@ class Instance:
 
 
 def folder_of(repository: str, repos: str) -> Path:
-    """Return where `owner/name` is by a pattern with `{owner}` and `{name}`. KeyError, IndexError or ValueError: `repos` is no such pattern.
+    """Return where `owner/name` is by a pattern with `{owner}` and `{name}`. Raises UserError when `repos` is no such pattern.
 
     >>> str(folder_of("pallets/flask", "/mirrors/{owner}+{name}"))
     '/mirrors/pallets+flask'
     """
     owner, _, name = repository.partition("/")
-    return Path(repos.format(owner=owner, name=name))
+    try:
+        return Path(repos.format(owner=owner, name=name))
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"{repos!r} is no pattern of repositories; it may hold {{owner}} and {{name}}, and {{{{ for a {{") from error
 
 
 @dataclass(frozen=True)

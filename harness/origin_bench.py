@@ -186,9 +186,8 @@ def _judge(repository: str, rows: Sequence[Row], repos: str, cache: Path, redact
     """Yield what is found for the rows of one repository. Newest fixes first: the graph of one often holds the others."""
     try:
         source = open_source(folder_of(repository, repos))
-    except (UserError, KeyError, IndexError, ValueError) as error:
-        reason = str(error) if isinstance(error, UserError) else f"{repos!r} is no pattern; it may hold {{owner}} and {{name}}"
-        yield from ((row, Failed(row.id, reason)) for row in rows)
+    except UserError as error:
+        yield from ((row, Failed(row.id, str(error))) for row in rows)
         return
     known: list[tuple[int, Oid, list[Oid], Row]] = []
     for row in rows:

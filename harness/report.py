@@ -277,7 +277,7 @@ def _paragraphs(told: Told, flips: Flips | None) -> list[list[str]]:
         cost.append(
             f"runs took {told.seconds:.0f} s, {told.steps} steps, {told.replies} replies, {told.tokens:,} tokens ({told.cached:,} of them cached)"
         )
-    if told.cost is not None:
+    if told.cost is not None and told.tokens:
         each = f", {told.cost / told.all.resolved:,.2f} for each that was resolved" if told.all.resolved else ""
         cost.append(f"tokens cost {told.cost:,.2f}{each}")
     if told.cached:

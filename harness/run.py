@@ -2,7 +2,7 @@
 
     out/run.json                      what was asked; a resumption must ask the same
     out/predictions.jsonl             the patches so far, in the official form
-    out/instances/ID/row.json         what came of the instance; it is finished when this is there
+    out/instances/ID/row.json         what came of the instance; it is finished when this is there, unless it could not run here
     out/instances/ID/runs/RUN/        the trace of its run, which resumes after a kill and replays without a model
     out/instances/ID/heard.jsonl      what the model was told
     out/instances/ID/log.txt          what the tests printed
@@ -596,7 +596,8 @@ def _finished(bench: Bench, instance: Instance) -> Row | None:
         raise UserError(
             f"{str(bench.out)!r} holds what came of another {instance.id}; the data has changed, name another folder with --out"
         )
-    return row
+    # What was missing here may be there by now: a repository, an interpreter, a recipe, an image. Nothing was run, so nothing is run twice.
+    return None if row is not None and row.status == "not_here" else row
 
 
 def _read_row(file: Path) -> Row:
