@@ -80,14 +80,16 @@ def wrong_with(out: Path, rows: list[str], wanted: list[str]) -> list[str]:
 
 
 def kill_after(command: list[str], seconds: float) -> bool:
-    """Run a command and kill it with all it started after so many seconds; return whether it was still running."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    """Run a command and kill it with all it started after so many seconds; return whether it was still running. Ends the script where it failed."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return True
+    if process.returncode:
+        raise SystemExit(f"the batch ended by itself with {process.returncode}")
     return False
 
 
