@@ -1,7 +1,7 @@
 """`bench run`, `bench score`, `bench report` and `bench mine`: instances of the SWE-bench family solved, judged, told and made."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -264,6 +264,7 @@ def report(
     metavar="FILE",
     help="An export of issues: a JSON list of GitHub's objects.",
 )
+@click.option("--github", is_flag=True, help="Ask GitHub for the issues that messages close, where no export has them.")
 @click.option("--python", metavar="X.Y", help="Interpreter where no recipe names one.  [default: the one that runs this]")
 @click.option("--recipes", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Recipes of your own; may be repeated.")
 @click.option(
@@ -292,6 +293,7 @@ def mine(
     until: str,
     commits: int,
     issues: Path | None,
+    github: bool,
     python: str | None,
     recipes: tuple[Path, ...],
     test_timeout: float,
@@ -302,7 +304,7 @@ def mine(
     """Make instances of a repository's own merged fixes, oldest first.
 
     A fix is a commit, or a merge, whose message says so and that changes code and tests. Its tests are run three times without it and with it: those that
-    fail and then pass are FAIL_TO_PASS. The statement is the linked issue, where the export has it, or the commit's message, in which names that
+    fail and then pass are FAIL_TO_PASS. The statement is the linked issue, where the export or GitHub has it, or the commit's message, in which names that
     the fix brings are withheld. A project that is not in Python needs a recipe.
     """
     import json
@@ -321,6 +323,8 @@ def mine(
     from backstory.tools.dependencies import find_dependencies
     from backstory.tools.sandbox import open_sandbox
 
+    if github and name is None:
+        raise click.UsageError("--github needs --name OWNER/NAME", click.get_current_context())
     source = open_source(repo)
     called = name or f"local/{repo.resolve().name.removesuffix('.git')}"
     cache, sandbox, path = made(face.folders().cache), open_sandbox("auto"), face.environ.get("PATH", "")
@@ -344,7 +348,8 @@ def mine(
             )
 
         grader = Grader(sandbox, cache, wall_s=test_timeout)
-        where = Mine(called, mirror, at, native, grader, _exported(issues), commits, languages, collected=collected, report=screen.report)
+        statements = _statements(face, _exported(issues), called if github else "")
+        where = Mine(called, mirror, at, native, grader, statements, commits, languages, collected=collected, report=screen.report)
         found, tally = dig(where, on_mined=on_mined)
     if as_json:
         rejected = {reason: list(oids) for reason, oids in tally.rejected.items()}
@@ -353,6 +358,20 @@ def mine(
         return
     for line in told(tally, found, time.monotonic() - started):
         face.say(line)
+
+
+def _statements(face: Face, exported: Mapping[str, tuple[str, str]], repository: str) -> Callable[[str], tuple[str, str] | None]:
+    """Return what says title and body of an issue by its number. repository: where GitHub is asked for what no export has, "" for nowhere."""
+    from backstory.harness.github import IssueAddress, fetch_statement
+
+    owner, _, name = repository.partition("/")
+
+    def statement(number: str) -> tuple[str, str] | None:
+        if number in exported or not repository:
+            return exported.get(number)
+        return fetch_statement(IssueAddress("github.com", owner, name, int(number)), face.github())
+
+    return statement
 
 
 def _prices(text: str | None) -> "Prices | None":

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from backstory.config import Config, Folders, Layer, Value
+    from backstory.harness.github import Access
     from backstory.harness.show import Line
     from backstory.issue import IssueText
     from backstory.terminal import Appearance, Screen
@@ -47,14 +48,20 @@ class Face:
 
     def issue(self, argument: str) -> "IssueText":
         """Return the issue that an argument stands for, with its notes said."""
-        from backstory.harness.github import Access, fetch_issue
+        from backstory.harness.github import fetch_issue
         from backstory.issue import read_issue
 
-        access = Access(self.environ.get("GITHUB_TOKEN") or None, self.environ.get("GITHUB_API_URL") or None)
+        access = self.github()
         issue = read_issue(argument, stdin=lambda: self.stdin, fetch=lambda address: fetch_issue(address, access))
         for note in issue.notes:
             self.warn(note)
         return issue
+
+    def github(self) -> "Access":
+        """Return how the user reaches GitHub's API."""
+        from backstory.harness.github import Access
+
+        return Access(self.environ.get("GITHUB_TOKEN") or None, self.environ.get("GITHUB_API_URL") or None)
 
     @contextmanager
     def screen(self) -> "Iterator[Screen]":

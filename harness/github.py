@@ -6,7 +6,8 @@ cleaned by whoever shows or searches it, but HTML comments are taken out here, b
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -95,8 +96,35 @@ def issue_address(text: str) -> IssueAddress | None:
     return IssueAddress(host if port is None else f"{host}:{port}", found["owner"], found["name"], int(found["number"]))
 
 
+class NoIssueError(GitHubError):
+    """GitHub shows no such issue: it is not there, was deleted, or is not for this token."""
+
+
 def fetch_issue(address: IssueAddress, access: Access) -> IssuePage:
     """Return the issue with its comments. Raises GitHubError with the remedy if GitHub cannot be reached or refuses."""
+    with _session(address, access) as session:
+        issue = session.issue()
+        title, body, count = _text(issue.get("title")), _text(issue.get("body")), issue.get("comments")
+        comments = session.comments(issue) if count else []
+    total = count if isinstance(count, int) else len(comments)
+    return IssuePage(address, title, visible(body), tuple(comments), max(0, total - len(comments)))
+
+
+def fetch_statement(address: IssueAddress, access: Access) -> tuple[str, str] | None:
+    """Return title and body of an issue as it was reported; None where there is no such issue, or its number is a pull request's.
+
+    Raises GitHubError with the remedy if GitHub cannot be reached or refuses.
+    """
+    try:
+        with _session(address, access) as session:
+            issue = session.issue()
+    except NoIssueError:
+        return None
+    return None if "pull_request" in issue else (_text(issue.get("title")), visible(_text(issue.get("body"))))
+
+
+@contextmanager
+def _session(address: IssueAddress, access: Access) -> Iterator["_Session"]:
     api = _api_url(address, access)
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION, "User-Agent": "backstory"}
     if access.token and _may_have_token(address, access, api):
@@ -104,14 +132,7 @@ def fetch_issue(address: IssueAddress, access: Access) -> IssuePage:
     loopback = api.host in _LOOPBACK
     # The environment's proxy is honoured but for an address on this machine. Redirects are followed below, never off the API's host.
     with httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not loopback, follow_redirects=False) as client:
-        session = _Session(client, api, address)
-        issue = _table(
-            session.get(api.copy_with(path=f"{api.path.rstrip('/')}/repos/{address.owner}/{address.name}/issues/{address.number}")).value
-        )
-        title, body, count = _text(issue.get("title")), _text(issue.get("body")), issue.get("comments")
-        comments = session.comments(issue) if count else []
-    total = count if isinstance(count, int) else len(comments)
-    return IssuePage(address, title, visible(body), tuple(comments), max(0, total - len(comments)))
+        yield _Session(client, api, address)
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,11 @@ class _Session:
     client: httpx.Client
     api: httpx.URL
     address: IssueAddress
+
+    def issue(self) -> Mapping[str, object]:
+        """Return the issue or pull request itself."""
+        place = f"{self.api.path.rstrip('/')}/repos/{self.address.owner}/{self.address.name}/issues/{self.address.number}"
+        return _table(self.get(self.api.copy_with(path=place)).value)
 
     def comments(self, issue: Mapping[str, object]) -> list[Comment]:
         """Return the comments of `issue`, oldest first, at most MAX_COMMENTS."""
@@ -222,7 +248,7 @@ def _refusal(address: IssueAddress, response: httpx.Response, *, has_token: bool
         410: f"{address.id} was deleted or its repository has no issues; check the address",
     }
     if status in remedies:
-        return GitHubError(remedies[status])
+        return (NoIssueError if status in (404, 410) else GitHubError)(remedies[status])
     return GitHubError(f"GitHub answers {status} for {address.id}; try again later, or save the issue to a file and pass that")
 
 

@@ -4,7 +4,7 @@
           -> tests that fail before and pass after, run several times -> an instance of the classic form
 
 A commit is looked at by what it changed against its first parent, so a merged branch and a squashed one are alike. What a statement may say: the linked
-issue, where an export of issues has it; else the commit's own message, in which names that the fix brings are withheld. Both are cut from what
+issue, where an export or GitHub has it; else the commit's own message, in which names that the fix brings are withheld. Both are cut from what
 names the fix itself (commit ids, its number, addresses).
 """
 
@@ -133,7 +133,7 @@ class Tally:
 class Mine:
     """Where instances are mined.
 
-    repository: owner/name. issues: title and body by number, of an export. commits: how many are looked at. languages: what code and tests are written in.
+    repository: owner/name. issues: title and body by number, None where there is no such issue. commits: how many are looked at. languages: what code and tests are written in.
     collected: whether fixes are left out whose failing tests cannot be collected without them.
     """
 
@@ -142,7 +142,7 @@ class Mine:
     until: Oid
     native: Native
     grader: Grader
-    issues: Mapping[str, tuple[str, str]]
+    issues: Callable[[str], tuple[str, str] | None]
     commits: int
     languages: Collection[str] = ("python",)
     version: str = ""
@@ -183,9 +183,8 @@ def mine(where: Mine, *, on_mined: Callable[[Mined], None] = lambda mined: None)
 def statement_of(where: Mine, candidate: Candidate) -> Statement:
     """Return what an instance is asked, without what would answer it."""
     message = f"{candidate.subject}\n\n{candidate.body}"
-    linked = next(
-        (where.issues[number.removeprefix("#")] for number in fixed_issues(message) if number.removeprefix("#") in where.issues), None
-    )
+    found = (where.issues(number.removeprefix("#")) for number in fixed_issues(message))
+    linked = next((issue for issue in found if issue is not None), None)
     source: Literal["issue", "message"] = "issue" if linked else "message"
     text = f"{linked[0]}\n\n{linked[1]}" if linked else _TRAILER.sub("", message)
     text = re.sub(r"[ \t]+$", "", _NAMES_THE_FIX.sub("", text), flags=re.MULTILINE).strip()

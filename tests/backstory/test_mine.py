@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from github_like import server
 
 import mocha
 from command import CommandLine
@@ -78,6 +79,40 @@ def test_fixes_become_instances_oldest_first(past, tmp_path):
         *("--gold", "--out", tmp_path / "gold", "--json"),
     )  # the rows say how they are installed and tested
     assert [row["status"] for row in json.loads(gold.out)["rows"]] == ["resolved", "resolved"], gold.err
+
+
+def test_statements_may_be_asked_of_github(past, tmp_path):
+    """What an export has is not asked for; what GitHub has not is said by the message; GitHub is asked for a repository that was named."""
+    root, repo = past
+    run = CommandLine(tmp_path / "home", PIP_FIND_LINKS=str(SITE))
+    fix = repo.git("log", "--format=%H", "--grep=Weigh nothing")
+    command = (
+        "bench",
+        "mine",
+        repo.root,
+        "--recipes",
+        root / "recipes",
+        "--until",
+        fix,
+        "--commits",
+        "1",
+        "--out",
+        tmp_path / "mined",
+        "--json",
+    )
+    there = {"/repos/octo/shop/issues/3": {"number": 3, "title": "Nothing weighs something", "body": "It should be 0."}}
+    with server(lambda _, path: (200, {}, there[path]) if path in there else (404, {}, {})) as (address, seen):
+        named = (*command, "--name", "octo/shop", "--github")
+        (row,) = json.loads(run(*named, GITHUB_API_URL=address).out)["mined"]
+        assert (row["problem_statement"], row["statement_from"]) == ("Nothing weighs something\n\nIt should be 0.", "issue")
+        there.clear()
+        (row,) = json.loads(run(*named, GITHUB_API_URL=address).out)["mined"]
+        assert (row["problem_statement"].startswith("Weigh nothing as 0"), row["statement_from"]) == (True, "message")
+        asked = len(seen)
+        (row,) = json.loads(run(*named, "--issues", root / "issues.json", GITHUB_API_URL=address).out)["mined"]
+        assert (row["problem_statement"].startswith("weight() raises"), len(seen)) == (True, asked)
+    unnamed = run(*command, "--github")
+    assert unnamed.exit_code == 2 and "--github needs --name" in unnamed.error
 
 
 LIST = "exports.last = list => list[list.length - 1];\nexports.first = list => list[0];\n"

@@ -1,15 +1,12 @@
 """Reading issues from GitHub, against a real HTTP server on this machine."""
 
-import contextlib
-import json
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from github_like import server
 
 from backstory.errors import ExitCode, GitHubError, UserError
-from backstory.harness.github import API_VERSION, MAX_COMMENTS, Access, IssueAddress, fetch_issue, issue_address
+from backstory.harness.github import API_VERSION, MAX_COMMENTS, Access, IssueAddress, fetch_issue, fetch_statement, issue_address
 
 ADDRESS = IssueAddress("github.com", "octo", "cat", 7)
 
@@ -62,36 +59,6 @@ def comment(root, number, body="me too"):
     }
 
 
-@contextlib.contextmanager
-def server(answer):
-    """Serve `answer(root, path) -> (status, headers, value)`; yields the root address and the list of requests seen."""
-    seen = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            seen.append((self.path, dict(self.headers)))
-            status, headers, value = answer(root, self.path)
-            body = value if isinstance(value, bytes) else json.dumps(value).encode()
-            self.send_response(status)
-            for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        root = f"http://127.0.0.1:{serving.server_address[1]}"
-        thread = threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield root, seen
-        finally:
-            serving.shutdown()
-            thread.join()
-
-
 def paged(total):
     """An issue with `total` comments, in pages as GitHub gives them."""
 
@@ -124,6 +91,22 @@ def test_a_long_discussion_is_capped_and_said():
         page = fetch_issue(ADDRESS, Access(api_url=root))
     assert (len(page.comments), page.left_out, len(seen)) == (MAX_COMMENTS, 450 - MAX_COMMENTS, 3)
     assert all("Authorization" not in headers for _, headers in seen)
+
+
+def test_a_statement_is_what_was_reported_alone():
+    """Title and body in one request; nothing for a pull request, or where there is no issue; a refusal is one."""
+    with server(lambda root, _: (200, {}, issue(root, comments=3, body="a<!-- hidden -->b"))) as (root, seen):
+        assert fetch_statement(ADDRESS, Access(api_url=root)) == ("It breaks", "ab")
+    assert [path for path, _ in seen] == ["/repos/octo/cat/issues/7"]
+    with server(lambda root, _: (200, {}, issue(root, pull_request={"url": root}))) as (root, _):
+        assert fetch_statement(ADDRESS, Access(api_url=root)) is None
+    for status, told in ((404, None), (410, None), (401, GitHubError)):
+        with server(lambda *_, status=status: (status, {}, {"message": "no"})) as (root, _):
+            if told is None:
+                assert fetch_statement(ADDRESS, Access(api_url=root)) is None
+            else:
+                with pytest.raises(told, match="refuses the token"):
+                    fetch_statement(ADDRESS, Access(api_url=root))
 
 
 def test_an_issue_without_body_or_author_is_read():
