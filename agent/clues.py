@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-# A paste of logs may hold millions of lines; past this nothing new about the place is said, and a search stays bounded.
+# A paste of logs may hold millions of lines; this much of it is read, half at the beginning, where the complaint is, and half at the end, where the
+# log stops at the fault. A search stays bounded.
 MAX_CHARS = 200_000
 # No path, name or line of a traceback is longer; cutting what is keeps every pattern below linear in practice (encoded images, minified code).
 _TOO_LONG_WORD = re.compile(r"\S{301,}")
@@ -98,7 +99,7 @@ _STOP_NAMES = frozenset({"self", "cls", "None", "True", "False", "GitHub", "Stac
 
 
 def find_clues(text: str) -> Clues:
-    """Read `text`, whose first line is its title. Any text is accepted; past MAX_CHARS it is not read."""
+    """Read `text`, whose first line is its title. Any text is accepted; of more than MAX_CHARS the middle is not read."""
     text = _COMMENT.sub(" ", _bounded(text))
     title, _, body = text.lstrip().partition("\n")
     prose, blocks = _split_blocks(_URL.sub(" ", body))
@@ -115,8 +116,13 @@ def find_clues(text: str) -> Clues:
     )
 
 
+def ends(text: str) -> str:
+    """Return a text without the middle of what is more than MAX_CHARS."""
+    return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
+
+
 def _bounded(text: str) -> str:
-    text = text[:MAX_CHARS].replace("\r\n", "\n")
+    text = ends(text).replace("\r\n", "\n")
     return _TOO_LONG_LINE.sub(r"\1", _TOO_LONG_WORD.sub(" ", text))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backstory.agent.clues import MAX_CHARS, Clues, find_clues
+from backstory.agent.clues import Clues, ends, find_clues
 from backstory.agent.corpus import Corpus, corpus_of
 from backstory.agent.signals import (
     Scores,
@@ -188,8 +188,9 @@ def find_signals(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, past
     """Return every signal of an issue, unweighted."""
     issue, title = issue_query(clues), query_words(clues.title, stemmed=True)
     code = query_words("\n".join(clues.blocks), stemmed=True)
-    whole = query_words(text[:MAX_CHARS], stemmed=True)  # addresses too: they often end in a path
-    spelled = spelled_stems(text[:MAX_CHARS])
+    read = ends(text)
+    whole = query_words(read, stemmed=True)  # addresses too: they often end in a path
+    spelled = spelled_stems(read)
     stems = sorted({*issue, *title, *code})
     files, symbols = corpus.counted(stems)
     messages = past.messages(stems, stemmed=True)

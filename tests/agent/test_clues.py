@@ -116,8 +116,9 @@ def test_template_comments_are_not_read():
 
 
 def test_a_huge_paste_is_cut():
-    """Past the bound nothing is read, and what is too long to be a path or a name is dropped."""
-    assert find_clues("t\n" + " " * MAX_CHARS + "\nsome_name").names == {}
+    """The middle of what is beyond the bound is not read, its two ends are; what is too long to be a path or a name is dropped."""
+    blank = " " * MAX_CHARS
+    assert set(find_clues(f"t\nfirst_name\n{blank}\nmiddle_name\n{blank}\nlast_name").names) == {"first_name", "last_name"}
     assert find_clues("t\n" + "a_" * 100_000).names == {}
 
 
