@@ -641,7 +641,9 @@ class RepoGraph:
     @cached_property
     def _said(self) -> Said:
         pieces = read_said(self.store, self._past, len(self._visible) - 1)
-        position_of = np.full(len(self._visible), -1, dtype=np.int64)
+        # The pieces may hold commits that came into the store after this graph was opened.
+        rows = max(len(self._visible), pieces[-1].first + len(pieces[-1].words.starts) - 1 if pieces else 0)
+        position_of = np.full(rows, -1, dtype=np.int64)
         position_of[self._order_ids] = np.arange(len(self._order_ids))
         positions = [position_of[piece.first : piece.first + len(piece.words.starts) - 1] for piece in pieces]
         commits = np.concatenate([seen[piece.changes] for piece, seen in zip(pieces, positions, strict=True)])

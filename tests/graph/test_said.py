@@ -52,6 +52,18 @@ def test_commits_that_may_not_be_seen_have_no_place(repo, tmp_path):
     assert set(told.commits.tolist()) <= {0, 1}
 
 
+def test_commits_that_come_while_a_graph_is_open_have_no_place(repo, tmp_path):
+    """What another run brings into the store between opening a graph and asking it is not seen, and does no harm."""
+    opened, expected = graph_of(repo, tmp_path / "cache"), graph_of(repo, tmp_path / "other").said()
+    repo.commit("Later", {"other.py": "y = 2\n"})
+    graph_of(repo, tmp_path / "cache").said()
+    told = opened.said()
+    assert [place for seen in told.positions for place in seen.tolist() if place >= 0] == [
+        place for seen in expected.positions for place in seen.tolist()
+    ]
+    assert (told.commits.tolist(), told.files.tolist()) == (expected.commits.tolist(), expected.files.tolist())
+
+
 def test_pieces_hold_the_same_whatever_their_size(repo, tmp_path):
     """Cut into pieces of one commit, rows and changes are those of one piece; a commit that comes later is a new piece."""
     first, second = graph_of(repo, tmp_path / "cache"), graph_of(repo, tmp_path / "other")
