@@ -4,23 +4,26 @@ Where the change belonged, the gold, is read from the patch and the tree at its 
 
 - gold files are those the patch changes that exist at the base and are no tests;
 - gold functions are the innermost functions or methods that hold the lines the patch removes or, for a hunk that only inserts, the place of the
-  insertion; what stands outside every function (module level, a class body) has none.
+  insertion (a new function behind another is not in it); what stands outside every function (module level, a class body) has none.
 
 Files of instances are read in `backstory.harness.data`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import Hunk, PatchSet
 
 from backstory.errors import UserError
 from backstory.graph.languages import is_test, language_of
+from backstory.graph.outline import Definition
 from backstory.graph.parse import parse_definitions
 from backstory.graph.repograph import RepoGraph
-from backstory.graph.types import RepoPath, SymbolId
+from backstory.graph.types import RepoPath, Span, SymbolId, SymbolKind
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,12 @@ def added_text(patch: str) -> str:
 def gold_of(patch: str, graph: RepoGraph) -> Gold:
     """Return what a patch says of the tree of `graph`. Raises UserError when it is no unified diff."""
     try:
-        lines = _lines_at_base(patch, lambda path: path in graph.files())
+        found = _changed(
+            patch, lambda path: graph.text(path) if path in graph.files() else None, lambda path, source: graph.code.symbols(path)
+        )
     except UnidiffParseError as error:
         raise UserError(f"the true patch is no unified diff: {error}") from error
-    return Gold(tuple(sorted(lines)), _functions(lines, graph))
+    return Gold(tuple(sorted(found)), tuple(sorted({symbol.id for symbols in found.values() for symbol in symbols})))
 
 
 def changed_functions(patch: str, content: Callable[[RepoPath], bytes | None]) -> tuple[str, ...]:
@@ -105,44 +110,82 @@ def changed_functions(patch: str, content: Callable[[RepoPath], bytes | None]) -
 
     content: of a file at the base, None where there is none. Raises UnidiffParseError for what is no unified diff.
     """
-    sources: dict[RepoPath, bytes | None] = {}
-    lines = _lines_at_base(patch, lambda path: sources.setdefault(path, content(path)) is not None)
-    found = set()
-    for path, numbers in lines.items():
-        language, source = language_of(path), sources[path]
-        if language is None or source is None:
-            continue
-        definitions = parse_definitions(language, source)
-        for number in numbers:
-            holding = [one for one in definitions if one.span.first <= number <= one.span.last]
-            if holding and (inner := max(holding, key=lambda one: (one.span.first, -one.span.last))).kind != "class":
-                found.add(f"{path}:{inner.qualname}")
-    return tuple(sorted(found))
+
+    def definitions(path: RepoPath, source: bytes) -> Sequence[Definition]:
+        language = language_of(path)
+        return () if language is None else parse_definitions(language, source)
+
+    found = _changed(patch, content, definitions)
+    return tuple(sorted({f"{path}:{one.qualname}" for path, changed in found.items() for one in changed}))
 
 
-def _lines_at_base(patch: str, is_there: Callable[[RepoPath], bool]) -> dict[RepoPath, list[int]]:
-    """Return the lines at the base that a patch removes from each file that is no test, or for a hunk that only inserts, the line before the place."""
-    lines: dict[RepoPath, list[int]] = {}
+class _Spanned(Protocol):
+    """What is defined on some lines: a symbol of a graph, or a definition of a parse."""
+
+    @property
+    def kind(self) -> SymbolKind: ...
+    @property
+    def span(self) -> Span: ...
+
+
+_One = TypeVar("_One", bound=_Spanned)
+
+
+def _changed(
+    patch: str, content: Callable[[RepoPath], bytes | None], definitions: Callable[[RepoPath, bytes], Sequence[_One]]
+) -> dict[RepoPath, list[_One]]:
+    """Return the functions that a patch changes in each file that exists and is no test. content: of a file at the base, None where there is none."""
+    found: dict[RepoPath, list[_One]] = {}
     for file in PatchSet(patch):
         path = RepoPath(file.source_file.removeprefix("a/"))
-        if is_test(path) or not is_there(path):
-            continue
-        wanted = lines.setdefault(path, [])
-        for hunk in file:
-            removed = [line.source_line_no or 1 for line in hunk if line.is_removed]
-            wanted += removed or _insertion_points(hunk)
-    return lines
+        source = None if is_test(path) else content(path)
+        if source is not None:
+            lines, known = source.decode("utf-8", "replace").splitlines(), definitions(path, source)
+            holders = [holder for hunk in file for holder in _holders(hunk, lines, known)]
+            found[path] = [holder for holder in holders if holder is not None and holder.kind != "class"]
+    return found
 
 
-def _insertion_points(hunk: Hunk) -> Iterator[int]:
+def _holders(hunk: Hunk, lines: Sequence[str], definitions: Sequence[_One]) -> Iterator[_One | None]:
+    """Yield the innermost definition around each line a hunk removes or, where it only inserts, around each place of an insertion."""
+    moved = _moved(hunk, lines)
+    removed = [line.source_line_no or 1 for line in hunk if line.is_removed]
+    for number in removed:
+        yield _innermost(one for one in definitions if number + moved in one.span)
+    for before, added in () if removed else _insertions(hunk):
+        yield _innermost(one for one in definitions if _is_around(one.span, before + moved, added, lines))
+
+
+def _innermost(holding: Iterable[_One]) -> _One | None:
+    return max(holding, key=lambda one: (one.span.first, -one.span.last), default=None)
+
+
+def _is_around(span: Span, before: int, added: str, lines: Sequence[str]) -> bool:
+    """Tell whether what is inserted after a line is part of a definition; behind its last line, only where it is indented more than its head."""
+    return before in span and (before < span.last or _indent(added) > _indent(lines[span.first - 1]))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _moved(hunk: Hunk, lines: Sequence[str]) -> int:
+    """Return how many lines further down than it says a hunk's lines stand in the file: published patches were made against other trees.
+
+    The nearest place counts, as for `git apply`; 0 when there is none.
+    """
+    own = [line.value.rstrip("\r\n") for line in hunk if line.is_context or line.is_removed]
+    first = hunk.source_start - 1
+    places = (place for place in range(len(lines) - len(own) + 1) if lines[place : place + len(own)] == own) if own else ()
+    return min((place - first for place in places), key=lambda moved: (abs(moved), moved), default=0)
+
+
+def _insertions(hunk: Hunk) -> Iterator[tuple[int, str]]:
+    """Yield (line before, first line that is not blank) of each run of lines that a hunk inserts."""
     before = 0
-    for line in hunk:
-        if line.is_added:
-            yield max(1, before)
+    for is_added, run in groupby(hunk, key=lambda line: line.is_added):
+        found = list(run)
+        if is_added:
+            yield max(1, before), next((line.value for line in found if line.value.strip()), "")
         else:
-            before = line.source_line_no or before
-
-
-def _functions(lines: Mapping[RepoPath, Sequence[int]], graph: RepoGraph) -> tuple[SymbolId, ...]:
-    symbols = (graph.code.symbol_at(path, line) for path, found in lines.items() for line in found)
-    return tuple(sorted({symbol.id for symbol in symbols if symbol is not None and symbol.kind != "class"}))
+            before = found[-1].source_line_no or before

@@ -1,5 +1,7 @@
 """Issues with a known answer: what their patches say."""
 
+import re
+
 import pytest
 from graphs import graph_of
 
@@ -23,6 +25,10 @@ def repo(tmp_path):
         ({"shop.py": CODE.replace("a = 1", "a = 3")}, ("shop.py",), ("shop.py:Shop.open",)),
         ({"shop.py": CODE.replace("return 2", "return 3")}, ("shop.py",), ("shop.py:close.inner",)),
         ({"shop.py": CODE.replace("        a = 1\n", "        b = 0\n        a = 1\n")}, ("shop.py",), ("shop.py:Shop.open",)),
+        ({"shop.py": CODE.replace("return a\n", "return a\n\n    def shut(self):\n        b = 1\n")}, ("shop.py",), ()),
+        ({"shop.py": CODE.replace("return a\n", "return a\n        b = 1\n")}, ("shop.py",), ("shop.py:Shop.open",)),
+        ({"shop.py": CODE.replace("return 2\n", "return 2\n\n    def outer():\n        return 3\n")}, ("shop.py",), ("shop.py:close",)),
+        ({"shop.py": CODE + "\n\ndef last():\n    return 1\n"}, ("shop.py",), ()),
         ({"shop.py": CODE.replace("name = 1", "name = 2")}, ("shop.py",), ()),
         ({"shop.py": "# head\n" + CODE}, ("shop.py",), ()),
         ({"tests/test_shop.py": "", "new.py": "y = 1\n"}, (), ()),
@@ -43,6 +49,18 @@ def test_gold_is_what_the_patch_changes_at_the_base(repo, tmp_path, change, file
     gold = gold_of(patch, graph)
     assert (gold.files, gold.functions) == (files, functions)
     assert changed_functions(patch, lambda path: graph.mirror.blob_at(base, path)) == functions  # without the graph
+
+
+def test_a_hunk_is_looked_for_where_its_lines_stand(repo, tmp_path):
+    """A patch made against another tree counts its lines from elsewhere; its functions are those around the lines themselves."""
+    base = repo.head
+    repo.commit("Fix", {"shop.py": CODE.replace("a = 1", "a = 3")})
+    repo.git("diff", f"--output={tmp_path / 'patch'}", base, "HEAD")
+    patch = (tmp_path / "patch").read_text()
+    [numbers] = re.findall(r"^@@ -(\d+)", patch, re.M)
+    graph = graph_of(repo, tmp_path / "cache", at=base)
+    for moved in (-3, 7):
+        assert gold_of(patch.replace(f"@@ -{numbers},", f"@@ -{int(numbers) + moved},"), graph).functions == ("shop.py:Shop.open",)
 
 
 def test_a_patch_that_is_none_is_told(repo, tmp_path):
