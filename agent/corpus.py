@@ -6,7 +6,8 @@ Nothing is counted here that the graph has counted: a question takes the columns
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -51,15 +52,18 @@ class Corpus:
         """Return a symbol by its number."""
         return self.code.symbol_numbered(number)
 
-    def counted(self, stems: Sequence[str]) -> tuple[Counted, Counted]:
-        """Return how often words of distinct stems occur in the text of each path and of each symbol, its own name counted NAME_WEIGHT times more."""
+    def counted(self, stems: Sequence[str]) -> tuple[Counted, Counted, Counted]:
+        """Return how often words of distinct stems occur in the text of each path, of each symbol and in the own name of each symbol.
+
+        In the text of a symbol its whole name counts NAME_WEIGHT times more.
+        """
         table, parsed = self.code.word_table, self._parsed
         owners = parsed[self.code.file_of_node] if len(parsed) else np.zeros(0, dtype=np.int64)
         symbols = np.arange(len(owners)) - len(parsed)
         symbols[: len(parsed)] = -1
         files = counted([(table, owners), self.texts], stems, len(self.paths), stemmed=True)
         own = counted([(table, symbols)], stems, len(self.file_of), stemmed=True)
-        return files, _with_names(own, self.code.qualnames)
+        return files, *_with_names(own, self.code.qualnames)
 
     @cached_property
     def owners(self) -> NDArray[np.int64]:
@@ -116,25 +120,29 @@ def _build(graph: RepoGraph) -> Corpus:
     )
 
 
-def _with_names(symbols: Counted, qualnames: Sequence[str]) -> Counted:
-    """Return documents of symbols with the words of their names added."""
-    places = {word: place for place, word in enumerate(symbols.words)}
-    known: dict[str, tuple[list[int], int]] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    lengths = symbols.lengths.copy()
-    for number, qualname in enumerate(qualnames):
-        for token in tokens(qualname):
-            if token not in known:
-                words = split_token(token)
-                known[token] = ([places[found] for found in map(stem, words) if found in places], NAME_WEIGHT * len(words))
-            asked, length = known[token]
-            lengths[number] += length
-            if asked:
-                rows += [number] * len(asked)
-                columns += asked
-    added = csr_matrix((np.full(len(rows), float(NAME_WEIGHT)), (rows, columns)), shape=symbols.matrix.shape)
-    return Counted(symbols.words, (symbols.matrix + added).tocsr(), lengths)
+def _with_names(symbols: Counted, qualnames: Sequence[str]) -> tuple[Counted, Counted]:
+    """Return documents of symbols with the words of their names added, and documents of the last part of each name alone."""
+    parted = [qualname.rpartition(".") for qualname in qualnames]
+    owners = _named([owner for owner, _, _ in parted], symbols.words)
+    own = _named([last for _, _, last in parted], symbols.words)
+    matrix = (symbols.matrix + NAME_WEIGHT * (owners.matrix + own.matrix)).tocsr()
+    return Counted(symbols.words, matrix, symbols.lengths + NAME_WEIGHT * (owners.lengths + own.lengths)), own
+
+
+def _named(names: Sequence[str], stems: Sequence[str]) -> Counted:
+    """Return how often words of some stems occur in each name. Names recur, so each is split once."""
+    places = {word: place for place, word in enumerate(stems)}
+
+    @cache
+    def read(name: str) -> tuple[list[int], int]:
+        words = [word for token in tokens(name) for word in split_token(token)]
+        return [places[found] for found in map(stem, words) if found in places], len(words)
+
+    found = [read(name) for name in names]
+    rows = np.repeat(np.arange(len(names)), [len(asked) for asked, _ in found])
+    columns = np.fromiter(chain.from_iterable(asked for asked, _ in found), dtype=np.int64, count=len(rows))
+    matrix = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(stems)))
+    return Counted(stems, matrix, np.array([length for _, length in found], dtype=np.float64))
 
 
 def _text_words(graph: RepoGraph, paths: Sequence[RepoPath]) -> dict[RepoPath, Mapping[str, int]]:

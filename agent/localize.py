@@ -25,10 +25,13 @@ from backstory.agent.signals import (
     folder_signal,
     frame_signals,
     issue_query,
+    literal_signals,
     mention_signal,
-    name_signals,
+    name_signal,
+    own_name_signal,
     owner_signal,
     past_signal,
+    rank_signal,
     recent_signal,
     text_signal,
 )
@@ -53,42 +56,47 @@ LOOKED_AT = 200
 class Weights:
     """How much each signal counts for a file; any positive scale. Fitted by `bench/fit_localizer.py` (docs/localizer.md).
 
-    text, title: words of the issue, of its title, in the file. symbol, symbol_title: the same in the best symbol of the file. path: in its path.
-    mention: named by path or module. name: defines identifiers named. frame: in a traceback. past: touched by similar past changes. told,
-    told_title: words of the issue, of its title, in the messages of all past changes of the file. recent: changed lately. folder: beside the best.
+    text, title: words of the issue, of its title, in the file. symbol_title, symbol_code, symbol_name: words of its title, of its code, of all of it,
+    in the best symbol of the file, the last in the symbol's name alone. path: in its path. mention: named by path or module. name: defines
+    identifiers named. frame: in a traceback. literal: says what the issue repeats. past: touched by similar past changes. told, told_title: words
+    of the issue, of its title, in the messages of all past changes of the file. recent: changed lately. folder: beside the best.
     """
 
-    text: float = 0.9
+    text: float = 0.7
     title: float = 1.4
-    symbol: float = 0.5
-    symbol_title: float = 1.2
-    path: float = 2.0
+    symbol_title: float = 1.0
+    symbol_code: float = 0.7
+    symbol_name: float = 0.9
+    path: float = 1.9
     mention: float = 1.1
-    name: float = 0.4
-    frame: float = 1.4
-    past: float = 1.7
-    told: float = 0.8
+    name: float = 0.2
+    frame: float = 0.9
+    literal: float = 1.1
+    past: float = 1.6
+    told: float = 0.6
     told_title: float = 1.4
-    recent: float = 0.5
-    folder: float = 1.8
+    recent: float = 0.4
+    folder: float = 1.7
 
 
 @dataclass(frozen=True)
 class SymbolWeights:
     """How much each signal counts for a symbol, as for files.
 
-    file, file_rank: score and place of the file it is in. owner: words of the title in the class it belongs to. code: words of the issue's blocks
-    of code.
+    file, file_rank: score and place of the file it is in. rank: score of its file by its place there. owner: words of the title in the class it
+    belongs to. code: words of the issue's blocks of code. own_name: words of the issue in its name.
     """
 
-    file: float = 2.1
-    file_rank: float = 2.1
-    text: float = 2.7
-    title: float = 2.7
+    file: float = 2.2
+    file_rank: float = 1.8
+    rank: float = 2.7
+    text: float = 1.7
+    title: float = 1.7
     owner: float = 0.8
-    code: float = 2.6
-    name: float = 1.0
-    frame: float = 1.5
+    code: float = 1.7
+    own_name: float = 1.3
+    frame: float = 0.8
+    literal: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -99,10 +107,10 @@ class Confidence:
     where hardly a rare word of the issue occurs in the code. What was said and what was: docs/localizer.md.
     """
 
-    start: float = -0.58
-    score: float = 1.2
-    lead: float = 3.4
-    matched: float = 0.04
+    start: float = -1.06
+    score: float = 1.6
+    lead: float = 3.36
+    matched: float = 0.11
 
     def of(self, score: float, lead: float, matched: float) -> float:
         """Return the share of such answers whose first file is right."""
@@ -167,12 +175,16 @@ def localize(
     corpus, clues = corpus_of(graph), find_clues(text)
     signals = find_signals(graph, corpus, clues, text, past or past_of(graph))
     tell("rank", 1, 2)
-    by_themselves = _add_up(weights, signals.files, signals.factors)
-    files = _add_up(weights, {**signals.files, "folder": folder_signal(corpus.paths, by_themselves.total)}, signals.factors)
+    files_alone = _add_up(weights, signals.files, signals.factors)
+    files = _add_up(weights, {**signals.files, "folder": folder_signal(corpus.paths, files_alone.total)}, signals.factors)
     inherited = file_signals(corpus.paths, corpus.file_of, files.total)
-    symbols = _add_up(symbol_weights, {**inherited, **signals.symbols}, signals.factors[corpus.file_of])
+    factors = signals.factors[corpus.file_of]
+    symbols_alone = _add_up(symbol_weights, {**inherited, **signals.symbols}, factors)
+    ranks = {"rank": rank_signal(corpus.file_of, corpus.code.is_class, files=files.total, symbols=symbols_alone.total)}
+    symbols = _add_up(symbol_weights, {**inherited, **signals.symbols, **ranks}, factors)
     # A file without symbols is one place: scored as a symbol would be whose words are all of the file's.
-    own = file_signals(corpus.paths, np.arange(len(corpus.paths)), files.total)
+    each = np.arange(len(corpus.paths))
+    own = {**file_signals(corpus.paths, each, files.total), "rank": rank_signal(each, each < 0, files=files.total, symbols=files.total)}
     wholes = _add_up(symbol_weights, {**own, **signals.files}, signals.factors)
     is_kept = np.array([keep is None or keep(path) for path in corpus.paths], dtype=bool)
     localization = Localization(
@@ -192,23 +204,27 @@ def find_signals(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, past
     whole = query_words(read, stemmed=True)  # addresses too: they often end in a path
     spelled = spelled_stems(read)
     stems = sorted({*issue, *title, *code})
-    files, symbols = corpus.counted(stems)
+    files, symbols, symbol_names = corpus.counted(stems)
     messages = past.messages(stems, stemmed=True)
     told = past.file_messages(messages)
     texts = text_signal(symbols, issue, spelled, what="text", b=SYMBOL_B)
     titles = text_signal(symbols, title, spelled, what="title", b=SYMBOL_B)
-    names, symbol_names = name_signals(corpus, clues)
+    codes = text_signal(symbols, code, spelled, what="code", b=SYMBOL_B)
+    own_names = own_name_signal(symbol_names, issue, spelled)
+    literals, symbol_literals = literal_signals(graph, corpus, read)
     frames, symbol_frames = frame_signals(corpus, clues)
     return Signals(
         files={
             "text": text_signal(files, issue, spelled, what="text"),
             "title": text_signal(files, title, spelled, what="title"),
-            "symbol": best_symbol_signal(corpus, texts),
             "symbol_title": best_symbol_signal(corpus, titles),
+            "symbol_code": best_symbol_signal(corpus, codes),
+            "symbol_name": best_symbol_signal(corpus, own_names),
             "path": text_signal(corpus.counted_paths(sorted(whole)), whole, spelled, what="path"),
             "mention": mention_signal(corpus, clues),
-            "name": names,
+            "name": name_signal(corpus, clues),
             "frame": frames,
+            "literal": literals,
             "past": past_signal(graph, corpus, past, similarity(messages, [title, issue])),
             "told": text_signal(told, issue, spelled, what="told"),
             "told_title": text_signal(told, title, spelled, what="told"),
@@ -218,9 +234,10 @@ def find_signals(graph: RepoGraph, corpus: Corpus, clues: Clues, text: str, past
             "text": texts,
             "title": titles,
             "owner": owner_signal(corpus, titles),
-            "code": text_signal(symbols, code, spelled, what="code", b=SYMBOL_B),
-            "name": symbol_names,
+            "code": codes,
+            "own_name": own_names,
             "frame": symbol_frames,
+            "literal": symbol_literals,
         },
         factors=np.array([PLACE_FACTORS[place] for place in corpus.place]),
     )
@@ -256,7 +273,7 @@ class _Sum:
         return tuple(sorted(dict.fromkeys(reasons), key=lambda reason: reason.kind in _AROUND))[:MAX_REASONS]
 
 
-_AROUND = frozenset({"folder", "file"})  # kinds of evidence that are not about the place itself
+_AROUND = frozenset({"folder", "file", "rank"})  # kinds of evidence that are not about the place itself
 
 
 def _add_up(weights: Weights | SymbolWeights, signals: Mapping[str, Signal], factors: Scores) -> _Sum:

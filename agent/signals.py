@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backstory.agent.clues import Clues
 from backstory.agent.corpus import Corpus
+from backstory.agent.literals import repeated
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, RepoPath
 from backstory.memory.bm25 import Counted, Words, query_words
@@ -23,6 +24,8 @@ Scores = NDArray[np.float64]
 
 # Below 1: what comes close to the best of a signal counts as nearly as good (docs/log.md, 2026-11-26).
 CLOSENESS = 0.7
+# Names are short and of much the same length.
+NAME_B = 0.3
 # A name defined in more files than this tells nothing (`run`, `get`, `__init__`).
 MAX_DEFINING_FILES = 20
 # Each caller up a traceback is this much less likely to be where the fault is than the frame it called.
@@ -77,6 +80,41 @@ _SHARES: Mapping[str, str] = {
 }
 
 
+def own_name_signal(names: Counted, query: Words, spelled: Mapping[str, str]) -> Signal:
+    """Score symbols by the words of the issue in their own name, those in few names most: `free_symbols` for "free symbols"."""
+
+    def why(number: int) -> Evidence:
+        words = ", ".join(spelled.get(found, found) for found in names.strongest(number, query))
+        return Evidence("name", words, f"its name shares words with the issue: {words}")
+
+    return Signal(names.scores(query, b=NAME_B), why, closeness=1.0)
+
+
+def literal_signals(graph: RepoGraph, corpus: Corpus, text: str) -> tuple[Signal, Signal]:
+    """Score (files, symbols) by the pieces of their string literals that the issue repeats, by how many words, shared by all who say the same."""
+    files, symbols = np.zeros(len(corpus.paths)), np.zeros(len(corpus.file_of))
+    reasons: dict[int, Evidence] = {}
+    symbol_reasons: dict[int, Evidence] = {}
+    spoken = [path for path in corpus.code.files() if corpus.place[corpus.number[path]] in ("code", "aside")]
+    sayers: dict[str, dict[tuple[int, int], Evidence]] = {}
+    for path, line, words in repeated(graph, spoken, text):
+        symbol = corpus.code.symbol_at(path, line)
+        place = (corpus.number[path], -1 if symbol is None else corpus.code.number_of(symbol.id))
+        evidence = Evidence("literal", f"{path}:{line}", f"says what the issue repeats: {words}")
+        sayers.setdefault(words, {}).setdefault(place, evidence)
+    for words in sorted(sayers, key=lambda words: (-len(words.split()), words)):
+        share = len(words.split()) / len(sayers[words])
+        for (file, number), evidence in sayers[words].items():
+            reasons.setdefault(file, evidence)
+            if number >= 0:
+                symbols[number] += share
+                symbol_reasons.setdefault(number, evidence)
+            else:
+                files[file] = max(files[file], share)
+    np.maximum.at(files, corpus.file_of, symbols)
+    return Signal(files, reasons.__getitem__), Signal(symbols, symbol_reasons.__getitem__)
+
+
 def best_symbol_signal(corpus: Corpus, symbols: Signal) -> Signal:
     """Score each file by the best of its symbols."""
     scores = np.zeros(len(corpus.paths))
@@ -89,6 +127,24 @@ def best_symbol_signal(corpus: Corpus, symbols: Signal) -> Signal:
         return Evidence("text", symbol.id, f"{symbol.qualname} matches: {symbols.why(best).ref}")
 
     return Signal(scores, why)
+
+
+def rank_signal(file_of: NDArray[np.int64], is_class: NDArray[np.bool_], *, files: Scores, symbols: Scores) -> Signal:
+    """Give the first symbol of a file the score of the file, the n-th 1 / sqrt(n) of it, functions and classes apart.
+
+    A change of several files is more often in the best function of each than in ten of one. symbols: scores by everything else, 0 stays 0.
+    """
+    order = np.lexsort((-symbols, is_class, file_of))
+    file, kind = file_of[order], is_class[order]
+    is_first = np.concatenate(([True], (file[1:] != file[:-1]) | (kind[1:] != kind[:-1])))[: len(order)]
+    begins = np.flatnonzero(is_first)
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order)) - np.repeat(begins, np.diff([*begins, len(order)])) + 1
+
+    def why(number: int) -> Evidence:
+        return Evidence("rank", str(places[number]), f"ranks {places[number]} in its file")
+
+    return Signal(np.where(symbols > 0, files[file_of] / np.sqrt(places), 0.0), why, closeness=1.0)
 
 
 def folder_signal(paths: Sequence[RepoPath], files: Scores) -> Signal:
@@ -149,39 +205,32 @@ def mention_signal(corpus: Corpus, clues: Clues) -> Signal:
     return Signal(scores, reasons.__getitem__)
 
 
-def name_signals(corpus: Corpus, clues: Clues) -> tuple[Signal, Signal]:
-    """Score (files, symbols) by the identifiers in the issue that they define, rare ones most."""
-    files, symbols = np.zeros(len(corpus.paths)), np.zeros(len(corpus.file_of))
-    strongest_of_file: dict[int, tuple[float, str]] = {}
-    strongest_of_symbol: dict[int, tuple[float, str]] = {}
+def name_signal(corpus: Corpus, clues: Clues) -> Signal:
+    """Score files by the identifiers in the issue that they define, rare ones most."""
+    scores = np.zeros(len(corpus.paths))
+    strongest: dict[int, tuple[float, str]] = {}
     is_code = np.array([place == "code" for place in corpus.place], dtype=bool)
 
     def add(found: Sequence[int], weight: float, name: str) -> None:
-        numbers = np.asarray(found, dtype=np.int64)
-        numbers = numbers[is_code[corpus.file_of[numbers]]]
-        paths = np.unique(corpus.file_of[numbers]).tolist()
-        if not paths or len(paths) > MAX_DEFINING_FILES:
+        paths = np.unique(corpus.file_of[np.asarray(found, dtype=np.int64)])
+        paths = paths[is_code[paths]]
+        if len(paths) > MAX_DEFINING_FILES:
             return
-        share = weight / len(paths)
-        for path in paths:
-            files[path] += share
-            strongest_of_file[path] = max(strongest_of_file.get(path, (0.0, "")), (share, name))
-        for number in numbers.tolist():
-            symbols[number] += weight / len(numbers)
-            strongest_of_symbol[number] = max(strongest_of_symbol.get(number, (0.0, "")), (share, name))
+        for path in paths.tolist():
+            share = weight / len(paths)
+            scores[path] += share
+            strongest[path] = max(strongest.get(path, (0.0, "")), (share, name))
 
     for name, weight in clues.names.items():
         add(corpus.code.numbers_named(name), weight, name)
     for dotted in clues.modules:
         add(corpus.places.members(dotted), MEMBER_WEIGHT, dotted)
 
-    def evidence(name: str) -> Evidence:
+    def why(number: int) -> Evidence:
+        name = strongest[number][1]
         return Evidence("identifier", name, f"defines {name}, which the issue names")
 
-    return (
-        Signal(files, lambda number: evidence(strongest_of_file[number][1])),
-        Signal(symbols, lambda number: evidence(strongest_of_symbol[number][1])),
-    )
+    return Signal(scores, why)
 
 
 def frame_signals(corpus: Corpus, clues: Clues) -> tuple[Signal, Signal]:

@@ -1,6 +1,6 @@
 """Fit the localizer's weights on issues with a known answer, and say how well they do on repositories they were not fitted on.
 
-    python bench/fit_localizer.py --data instances.jsonl --repos '/mirrors/{owner}+{name}.git' --cache DIR --work DIR [--only NAMES]
+    python bench/fit_localizer.py --data instances.jsonl --repos '/mirrors/{owner}+{name}.git' --cache DIR --work DIR [--without NAMES]
 
 The first run reads every signal of every instance (`backstory.agent.localize.find_signals`) and keeps it below --work; later runs fit in seconds.
 
@@ -27,14 +27,14 @@ from scipy.optimize import minimize
 from backstory.agent.clues import find_clues
 from backstory.agent.corpus import corpus_of
 from backstory.agent.localize import PLACE_FACTORS, file_signals, find_signals
-from backstory.agent.signals import folder_signal
+from backstory.agent.signals import folder_signal, rank_signal
 from backstory.errors import UserError
 from backstory.graph.build import build_graph
 from backstory.graph.source import open_source, resolve
 from backstory.graph.types import RepoPath
 from backstory.harness.data import read_dataset
 from backstory.harness.instances import Instance, folder_of, gold_of
-from backstory.harness.intervals import interval
+from backstory.harness.intervals import interval, paired
 from backstory.memory.recall import past_of
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--repos", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--only", default="", help="comma-separated signals to fit; all when left out")
+    parser.add_argument("--without", default="", help="comma-separated signals; says how far all are ahead of the others by themselves")
     parser.add_argument("--penalty", type=float, default=PENALTY)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def main() -> None:
         for instance in read_dataset(options.data).instances
         if (case := read_case(instance, options.repos, options.cache, options.work))
     ]
-    report(cases, options.penalty, tuple(name for name in options.only.split(",") if name))
+    report(cases, options.penalty, tuple(name for name in options.without.split(",") if name))
 
 
 def read_case(instance: Instance, repos: str, cache: Path, work: Path) -> Case | None:
@@ -159,36 +159,56 @@ def held_out(problems: Sequence[Problem], repositories: Sequence[str], penalty: 
     return [found[repository] for repository in repositories]
 
 
-def report(cases: Sequence[Case], penalty: float, only: Sequence[str]) -> None:
-    """Print the weights, and what held-out repositories get."""
-    names = [name for name in cases[0].file_names if not only or name in only]
-    columns = [cases[0].file_names.index(name) for name in names]
+def report(cases: Sequence[Case], penalty: float, without: Sequence[str]) -> None:
+    """Print the weights, what held-out repositories get, and how far all signals are ahead of all but some."""
+    files, functions = score(cases, penalty, ())
+    measures = measure(cases, files, functions)
+    fewer = measure(cases, *score(cases, penalty, without)) if without else {}
+    for name, values in measures.items():
+        found = interval(values)
+        lead = paired(values, fewer[name]) if without else None
+        ahead = f", ahead by {lead.mean:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}]" if lead else ""
+        print(f"{name:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.count}{ahead}")
+    calibrate(files, cases)
+
+
+def score(cases: Sequence[Case], penalty: float, without: Sequence[str]) -> tuple[list[Array], list[Array]]:
+    """Return the scores of files and of functions (-1 for a class) by weights fitted on the other repositories; print those fitted on all."""
     repositories = [case.repository for case in cases]
+    names = [name for name in cases[0].file_names if name not in without]
+    columns = [cases[0].file_names.index(name) for name in names]
     rows = [case.files[:, columns] for case in cases]
-    first = held_out([file_problem(case, own) for case, own in zip(cases, rows, strict=True)], repositories, penalty)
-    if not only or "folder" in only:
+    if "folder" not in without:
         names.append("folder")
+        first = held_out([file_problem(case, own) for case, own in zip(cases, rows, strict=True)], repositories, penalty)
         totals = [scored(case, own, weights) for case, own, weights in zip(cases, rows, first, strict=True)]
         beside = [folder_signal(case.paths, total).scaled for case, total in zip(cases, totals, strict=True)]
         rows = [np.concatenate([own, other[:, None]], axis=1) for own, other in zip(rows, beside, strict=True)]
     problems = [file_problem(case, own) for case, own in zip(cases, rows, strict=True)]
     say("files", names, fit(problems, penalty))
-    scores = [scored(case, own, weights) for case, own, weights in zip(cases, rows, held_out(problems, repositories, penalty), strict=True)]
-    symbol_rows = [symbol_columns(case, own) for case, own in zip(cases, scores, strict=True)]
-    symbol_problems = [symbol_problem(case, own) for case, own in zip(cases, symbol_rows, strict=True)]
-    say("symbols", ["file", "file_rank", *cases[0].symbol_names], fit(symbol_problems, penalty))
-    symbol_weights = held_out(symbol_problems, repositories, penalty)
-    measures: dict[str, list[float]] = {}
-    for case, own, columns_of_symbols, weights in zip(cases, scores, symbol_rows, symbol_weights, strict=True):
-        functions = columns_of_symbols @ weights * case.factor[case.file_of]
-        functions[~case.is_function] = -1.0
-        for what, gold, ranked in (("file", case.gold_files, own), ("function", case.gold_symbols, functions)):
-            for measure, value in measured(what, gold, ranked):
-                measures.setdefault(measure, []).append(value)
-    for measure, values in measures.items():
-        found = interval(values)
-        print(f"{measure:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.count}")
-    calibrate(scores, cases)
+    files = [scored(case, own, weights) for case, own, weights in zip(cases, rows, held_out(problems, repositories, penalty), strict=True)]
+    names = [name for name in ("file", "file_rank", *cases[0].symbol_names) if name not in without]
+    rows = [symbol_columns(case, own, names) for case, own in zip(cases, files, strict=True)]
+    if "rank" not in without:
+        names.append("rank")
+        first = held_out([symbol_problem(case, own) for case, own in zip(cases, rows, strict=True)], repositories, penalty)
+        rows = [with_ranks(case, *of_case) for case, *of_case in zip(cases, files, rows, first, strict=True)]
+    problems = [symbol_problem(case, own) for case, own in zip(cases, rows, strict=True)]
+    say("symbols", names, fit(problems, penalty))
+    functions = []
+    for case, own, weights in zip(cases, rows, held_out(problems, repositories, penalty), strict=True):
+        functions.append(np.where(case.is_function, own @ weights * case.factor[case.file_of], -1.0))
+    return files, functions
+
+
+def measure(cases: Sequence[Case], files: Sequence[Array], functions: Sequence[Array]) -> dict[str, list[float]]:
+    """Return the values of each measure, one for each case it applies to."""
+    found: dict[str, list[float]] = {}
+    for case, of_files, of_functions in zip(cases, files, functions, strict=True):
+        for what, gold, ranked in (("file", case.gold_files, of_files), ("function", case.gold_symbols, of_functions)):
+            for name, value in measured(what, gold, ranked):
+                found.setdefault(name, []).append(value)
+    return found
 
 
 def scored(case: Case, rows: Array, weights: Array) -> Array:
@@ -203,10 +223,17 @@ def file_problem(case: Case, rows: Array) -> Problem:
     return Problem(rows[kept], [int(np.searchsorted(kept, gold)) for gold in case.gold_files if gold in kept])
 
 
-def symbol_columns(case: Case, files: Array) -> Array:
-    """Return the columns of symbols, those from the scores of their files before them."""
-    own = file_signals(case.paths, case.file_of, files)
-    return np.concatenate([np.stack([signal.scaled for signal in own.values()], axis=1), case.symbols], axis=1)
+def symbol_columns(case: Case, files: Array, names: Sequence[str]) -> Array:
+    """Return the named columns of symbols, of which two come from the scores of their files."""
+    columns = {name: signal.scaled for name, signal in file_signals(case.paths, case.file_of, files).items()}
+    columns |= dict(zip(case.symbol_names, case.symbols.T, strict=True))
+    return np.stack([columns[name] for name in names], axis=1)
+
+
+def with_ranks(case: Case, files: Array, rows: Array, weights: Array) -> Array:
+    """Return the columns of symbols and one more, from the scores of their files and their places there by the other columns."""
+    ranks = rank_signal(case.file_of, ~case.is_function, files=files, symbols=rows @ weights)
+    return np.concatenate([rows, ranks.scaled[:, None]], axis=1)
 
 
 def symbol_problem(case: Case, rows: Array) -> Problem:
@@ -217,29 +244,42 @@ def symbol_problem(case: Case, rows: Array) -> Problem:
 
 
 def calibrate(scores: Sequence[Array], cases: Sequence[Case]) -> None:
-    """Print how often the best file is a gold one, by what the localizer knows when it answers (`backstory.agent.localize.Confidence`)."""
+    """Print how often the best file is a gold one, by what the localizer knows when it answers (`backstory.agent.localize.Confidence`).
+
+    The curve is fitted on everything; what was said of a repository, and what was, is by the curve fitted on the others.
+    """
     found = []
     for case, own in zip(cases, scores, strict=True):
         if case.gold_files:
             top, second = (-own).argsort(kind="stable")[:2].tolist()
             evidence = (own[top], own[top] - own[second], math.log1p(case.matched[top]))
-            found.append((1.0, *evidence, float(top in case.gold_files)))
-    *columns, right = np.array(found).T
-    rows = np.stack(columns, axis=1)
+            found.append((case.repository, (1.0, *evidence), float(top in case.gold_files)))
+    repositories = np.array([repository for repository, _, _ in found])
+    rows, right = np.array([evidence for _, evidence, _ in found]), np.array([was for _, _, was in found])
+    fitted = ", ".join(
+        f"{name} {value:.2f}" for name, value in zip(("start", "score", "lead", "matched"), fit_curve(rows, right), strict=True)
+    )
+    print(f"confidence: {fitted}")
+    chances = np.zeros(len(rows))
+    for repository in sorted(set(repositories)):
+        own = repositories == repository
+        chances[own] = 1 / (1 + np.exp(-rows[own] @ fit_curve(rows[~own], right[~own])))
+    for part in np.array_split(chances.argsort(), 4):
+        print(
+            f"  said {chances[part].mean():.2f} ({chances[part].min():.2f} to {chances[part].max():.2f}), was {right[part].mean():.2f} of {len(part)}"
+        )
+    print(f"  squared error {np.mean((chances - right) ** 2):.3f}, of always saying the mean {right.var():.3f}")
+
+
+def fit_curve(rows: Array, right: Array) -> Array:
+    """Return the weights of a logistic curve, with a small penalty on all but the first."""
 
     def loss(weights: Array) -> float:
         chances = 1 / (1 + np.exp(-rows @ weights))
         return float(-np.mean(np.log(np.where(right > 0, chances, 1 - chances)))) + 1e-3 * float(weights[1:] @ weights[1:])
 
-    fitted = minimize(loss, np.zeros(rows.shape[1])).x
-    print(
-        "confidence: " + ", ".join(f"{name} {value:.2f}" for name, value in zip(("start", "score", "lead", "matched"), fitted, strict=True))
-    )
-    chances = 1 / (1 + np.exp(-rows @ fitted))
-    for part in np.array_split(chances.argsort(), 4):
-        print(
-            f"  said {chances[part].mean():.2f} ({chances[part].min():.2f} to {chances[part].max():.2f}), was {right[part].mean():.2f} of {len(part)}"
-        )
+    found: Array = minimize(loss, np.zeros(rows.shape[1])).x
+    return found
 
 
 def measured(what: str, gold: Sequence[int], scores: Array) -> Iterator[tuple[str, float]]:

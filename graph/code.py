@@ -30,6 +30,7 @@ from backstory.graph.snapshot import (
     kind_numbers,
     make_snapshot,
     pack_snapshot,
+    symbol_kind_number,
     unpack_snapshot,
 )
 from backstory.graph.types import Edge, EdgeKind, Oid, RepoPath, Report, Symbol, SymbolId, silent
@@ -267,6 +268,12 @@ class CodeView:
     def qualnames(self) -> Sequence[str]:
         """The qualified names of all symbols, in order."""
         return self._snapshot.symbols.qualnames
+
+    @cached_property
+    def is_class(self) -> npt.NDArray[np.bool_]:
+        """Whether each symbol, in order, is a class."""
+        wanted = symbol_kind_number("class")
+        return np.array([kind == wanted for kind in self._snapshot.symbols.kinds], dtype=bool)
 
     @cached_property
     def file_of_node(self) -> npt.NDArray[np.int64]:

@@ -148,6 +148,11 @@ def kind_numbers(kinds: Iterable[EdgeKind] | None) -> list[int]:
     return list(range(len(_KINDS))) if kinds is None else [_KINDS.index(kind) for kind in kinds]
 
 
+def symbol_kind_number(kind: SymbolKind) -> int:
+    """Return the number of a kind of symbol in `SymbolColumns.kinds`."""
+    return _SYMBOL_KINDS.index(kind)
+
+
 def kind_named(number: int) -> EdgeKind:
     """Return the kind with this number."""
     return _KINDS[number]

@@ -39,11 +39,12 @@ def first(graph, text, **options):
 
 def test_an_identifier_leads_to_its_definition(graph):
     """A name in the issue finds the file and the function that define it, and says so."""
-    found = localize(graph, "split_fields drops the last field", limit=5)
+    found = localize(graph, "It is wrong\n\n`split_fields`", limit=5)
     assert found.files[0].path == "app/parser.py"
     assert found.locations[0].symbol == "app/parser.py:split_fields"
     assert (found.locations[0].span.first, found.locations[0].span.last) == (5, 6)
-    assert "identifier" in {evidence.kind for evidence in found.locations[0].why}
+    assert "identifier" in {evidence.kind for evidence in found.files[0].why}
+    assert "name" in {evidence.kind for evidence in found.locations[0].why}
 
 
 def test_a_similar_past_change_votes_for_what_it_touched(graph):
