@@ -25,7 +25,9 @@ class Ended:
 
 
 class CommandLine:
-    """`backstory` with everything it keeps below `home`. environ: added to its environment."""
+    """`backstory` with everything it keeps below `home`. environ: added to its environment; within_s: a command that takes longer hangs."""
+
+    within_s = 300.0
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
@@ -44,7 +46,12 @@ class CommandLine:
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **environ: str) -> Ended:
         """Run `backstory ARGUMENTS` to its end."""
         done = subprocess.run(
-            self.argv(*arguments), cwd=cwd or self.home, env={**self.environ, **environ}, input=stdin, capture_output=True, timeout=300
+            self.argv(*arguments),
+            cwd=cwd or self.home,
+            env={**self.environ, **environ},
+            input=stdin,
+            capture_output=True,
+            timeout=self.within_s,
         )
         return Ended(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
 

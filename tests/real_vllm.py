@@ -16,7 +16,7 @@ from backstory.tools.service import begin
 from command import CommandLine, Ended
 
 BUILD = Path(__file__).parent.parent / "build" / "serving"
-START_S = 240  # less than a command may take here, so that one that is late ends its server itself
+START_S = 600  # a minute at most where nothing else runs, and five where ten others do
 
 _SAMPLE = re.compile(r"^vllm:(\w+)(?:\{.*\})? ([-+.\deE]+)$", re.MULTILINE)
 
@@ -33,6 +33,7 @@ class RealServer:
 
     def __init__(self, home: Path, model: str, *options: str, flags: tuple[str, ...]) -> None:
         self.cli = CommandLine(home)
+        self.cli.within_s = 2 * START_S  # so that a server that is late is ended by its own command
         self.model, self._options, self._flags = model, options, flags
         self.port = free_port()
         self.api_base = f"http://127.0.0.1:{self.port}/v1"
