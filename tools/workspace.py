@@ -19,7 +19,7 @@ from pathlib import Path
 from backstory.errors import StorageError, UserError
 from backstory.graph.encoding import path_bytes, path_text
 from backstory.graph.git import Git
-from backstory.graph.lock import PATIENCE_S, exclusively, lock_within
+from backstory.graph.lock import exclusively, lock_within
 from backstory.graph.mirror import Mirror
 from backstory.graph.types import Oid, RepoPath
 from backstory.tools import paths
@@ -32,16 +32,18 @@ from backstory.tools.worktree import WorkTree
 
 CHECK_FOLDER = "check-"  # what a check keeps beside the tree while it runs, and leaves when it is killed
 _LOCK, _TRASH, _COVER = ".lock", ".trash", "cover-"
+CLEARING_S = 60.0  # removing a large tree on a busy machine took more than two seconds; that a run is in use is told by the lock of its trace, at once
 _WORKTREES_LOCK = "worktrees.lock"  # held while what the mirror knows of a worktree is made or removed, so a half one seen under it is dead
 
 
 class Workspace:
     """A worktree of the mirror at `root`, for one thread at a time. A context manager; inside, it starts with the base checked out.
 
-    root: a folder that is ours alone; its parent is the folder of the run. What is there from an earlier run is removed.
+    root: a folder that is ours alone; its parent is the folder of the run. What is there from an earlier run is removed. patience_s: how long to wait
+    for a root that another has, who may only be clearing up what a killed run left there.
     """
 
-    def __init__(self, mirror: Mirror, base: Oid, root: Path) -> None:
+    def __init__(self, mirror: Mirror, base: Oid, root: Path, *, patience_s: float = CLEARING_S) -> None:
         self.root = root.absolute()
         self.base = base
         self._mirror = mirror
@@ -49,12 +51,13 @@ class Workspace:
         self._written: set[RepoPath] = set()
         self._tracked = base
         self._lock: int | None = None
+        self._patience_s = patience_s
 
     def __enter__(self) -> "Workspace":
         """Make the worktree and check out the base. Raises UserError when the root is in use or the base unknown, StorageError."""
         with paths.disk_errors(str(self.root)):
             clear_dead(self._mirror, but=self.root)
-            self._lock = _acquire(_beside(self.root, _LOCK), patience_s=PATIENCE_S)  # another may be clearing up what it takes for dead
+            self._lock = _acquire(_beside(self.root, _LOCK), patience_s=self._patience_s)
             if self._lock is None:
                 raise UserError(f"{str(self.root)!r} is in use by another run; wait for it or end it")
             try:

@@ -1,10 +1,12 @@
 """Workspaces: exact checkouts whatever was done to the files, trees and patches of what changed, and nothing left behind."""
 
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from pygit2.enums import ObjectType
 
 from backstory.errors import SandboxError, UserError
+from backstory.graph.lock import PATIENCE_S
 from backstory.graph.mirror import open_mirror, open_source
 from backstory.graph.types import Oid
 from backstory.tools.cover import build_cover
@@ -430,6 +433,17 @@ def test_what_programs_find_is_made_beside_the_mirror(mirror, repo, tmp_path):
     assert not (tmp_path / "cover" / "objects" / "info" / "alternates").exists()
 
 
+def test_who_comes_back_waits_for_what_another_clears_up(mirror, repo, tmp_path):
+    """A killed run's work tree may be removed by a neighbour at the moment at which the run is gone on with: it waits for that, longer than for a run."""
+    root = tmp_path / "work" / "1"
+    root.parent.mkdir()
+    with ThreadPoolExecutor(1) as pool, root.with_name("1.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pool.submit(lambda: (time.sleep(PATIENCE_S + 1), fcntl.flock(lock, fcntl.LOCK_UN)))
+        with Workspace(mirror, Oid(repo.head), root):
+            assert (root / "src" / "app.py").is_file()
+
+
 def test_nothing_is_left_behind(repo, mirror, tmp_path):
     """After leaving, the work tree, its lock, trash and cover are gone, and the mirror knows of no worktree; the user's repository is as it was."""
     before = sorted(path.relative_to(repo.root) for path in repo.root.rglob("*"))
@@ -539,7 +553,7 @@ def test_a_root_in_use_is_refused(repo, mirror, tmp_path):
     """Two workspaces cannot share a root; the second says so and leaves the first alone."""
     with Workspace(mirror, Oid(repo.head), tmp_path / "work" / "1") as first:
         first.write("src/app.py", b"x")
-        with pytest.raises(UserError, match="in use"), Workspace(mirror, Oid(repo.head), first.root):
+        with pytest.raises(UserError, match="in use"), Workspace(mirror, Oid(repo.head), first.root, patience_s=1.0):
             pass
         assert first.read("src/app.py") == b"x"
 
