@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FOLDERS := agent tools graph memory harness prompts
+TEST_WORKERS ?= auto
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: demo test check lint types docs docs-check wheel-test test-serving clean
@@ -22,7 +23,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
