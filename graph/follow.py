@@ -202,15 +202,11 @@ class Follower:
 
 
 class _Walk:
-    """One place being followed. at: where it is in the versions reached, None where it is not; names: what it was called, newest first.
-
-    reached: the versions of `at`, for who has put off what leads away from them.
-    """
+    """One place being followed. at: where it is in the versions reached, None where it is not; names: what it was called, newest first."""
 
     def __init__(self, follower: Follower, path: RepoPath, blob: Oid, span: Span, name: str) -> None:
         self.follower, self.path, self.is_symbol = follower, path, bool(name)
         self.at: dict[Oid, Place | None] = {}
-        self.reached: list[Oid] = []
         self.names: dict[str, bytes] = {}
         self.last: tuple[Oid, Place] | None = None
         self.waiting: list[tuple[int, int, FileChange]] = []
@@ -352,7 +348,6 @@ class _Walk:
 
     def _reach(self, blob: Oid, place: Place | None) -> None:
         self.at[blob] = place
-        self.reached.append(blob)
 
     def _by_text(self, blob: Oid) -> Place | None:
         """Return the place where a version holds, exactly once, the lines of the last one known, with those around them that tell short ones from others.
@@ -575,13 +570,14 @@ class _WholeWalk(_Walk):
     """
 
     def __init__(self, follower: Follower, path: RepoPath, blob: Oid, span: Span, name: str) -> None:
-        super().__init__(follower, path, blob, span, name)
+        self.reached: list[Oid] = []  # the versions of `at` from which nothing was decided yet
         self.waiting_by_new: dict[Oid | None, set[_Turn]] = defaultdict(set)
         self.ways: set[_Turn] = set()  # that wait, and lead back from a version in which the place is known
         self.late: dict[_Turn, _Late] = {}
         self.late_by_old: dict[Oid | None, list[_Turn]] = defaultdict(list)
         self.late_by_new: dict[Oid, list[_Turn]] = defaultdict(list)
-        self.due: dict[_Turn, _Late] = {}
+        self.due: dict[_Turn, tuple[Oid, Place] | None] = {}  # taken up; the last version known when their turn came
+        super().__init__(follower, path, blob, span, name)
 
     def all_steps(self) -> list[Step]:
         """Return all steps, newest first."""
@@ -595,7 +591,7 @@ class _WholeWalk(_Walk):
             self.waiting_by_new[change.blob].discard(turn)
             self.ways.discard(turn)
             if turn in self.due:
-                self.last = self.due.pop(turn).last
+                self.last = self.due.pop(turn)
             elif change.blob is not None and change.blob not in self.at and (change.was_blob in self.at or self.ways):
                 self._put_off(turn, change)
                 continue
@@ -608,6 +604,10 @@ class _WholeWalk(_Walk):
         self.waiting_by_new[change.blob].add(turn)
         if change.blob is not None and self.at.get(change.blob) is not None:
             self.ways.add(turn)
+
+    def _reach(self, blob: Oid, place: Place | None) -> None:
+        super()._reach(blob, place)
+        self.reached.append(blob)
 
     def _put_off(self, turn: "_Turn", change: FileChange) -> None:
         assert change.blob is not None
@@ -653,7 +653,7 @@ class _WholeWalk(_Walk):
         """Give a change that was put off its turn, next."""
         late = self.late.pop(turn, None)
         if late is not None:
-            self.due[turn] = late
+            self.due[turn] = late.last
             self._wait(turn, late.change)
 
 

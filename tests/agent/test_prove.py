@@ -11,6 +11,20 @@ from repos import Repo
 pytestmark = pytest.mark.sandbox
 
 
+BARE = "def {0}(values):\n    first = values[0]\n    return {1}(values) - first\n"
+GUARDED = "def {0}(values):\n    if not values:\n        return 0\n    first = values[0]\n    return {1}(values) - first\n"
+ASKS_BELOW = "from below import below\nassert below([3, 1]) == -2\nassert below([]) == 0\n"
+BELOW = "below() fails on no values\n\nIndexError in below.py, as above.py once did\n"
+
+
+def siblings(tmp_path):
+    """Return a repository of two functions alike, of which one received a guard that the other never had."""
+    repo = Repo(tmp_path / "repo")
+    repo.commit("Begin", {"above.py": BARE.format("above", "max"), "below.py": BARE.format("below", "min")})
+    repo.commit("above: no values are no error", {"above.py": GUARDED.format("above", "max")})
+    return repo
+
+
 def subject(outcome):
     return outcome.solution.blamed and outcome.solution.blamed.subject
 
@@ -85,13 +99,9 @@ def test_a_fault_that_was_always_there_is_no_regression(tmp_path):
 
 def test_what_a_sibling_once_received_is_carried_over(tmp_path):
     """A guard that one function received in the past mends its sibling, which never had it: verified although nothing is to blame."""
-    repo = Repo(tmp_path / "repo")
-    bare = "def {0}(values):\n    first = values[0]\n    return {1}(values) - first\n"
-    guarded = "def {0}(values):\n    if not values:\n        return 0\n    first = values[0]\n    return {1}(values) - first\n"
-    repo.commit("Begin", {"above.py": bare.format("above", "max"), "below.py": bare.format("below", "min")})
-    repo.commit("above: no values are no error", {"above.py": guarded.format("above", "max")})
-    repo.commit("Ask", {"check.py": "from below import below\nassert below([3, 1]) == -2\nassert below([]) == 0\n"})
-    outcome = solved(repo.root, tmp_path, issue_text="below() fails on no values\n\nIndexError in below.py, as above.py once did\n")
+    repo = siblings(tmp_path)
+    repo.commit("Ask", {"check.py": ASKS_BELOW})
+    outcome = solved(repo.root, tmp_path, issue_text=BELOW)
     assert outcome.exit_code == 0, (outcome.solution.reason, outcome.solution.tried)
     assert outcome.solution.blamed is None
     assert outcome.solution.patch.files == ("below.py",) and b"+    if not values:" in outcome.solution.patch.diff
@@ -99,19 +109,15 @@ def test_what_a_sibling_once_received_is_carried_over(tmp_path):
 
 def test_a_search_that_finds_nothing_leaves_steps_for_repairs(tmp_path):
     """A third of the budget is kept: where no tested commit passes and more are left, what a sibling once received is still tried, and proven."""
-    repo = Repo(tmp_path / "repo")
-    bare = "def {0}(values):\n    first = values[0]\n    return {1}(values) - first\n"
-    guarded = "def {0}(values):\n    if not values:\n        return 0\n    first = values[0]\n    return {1}(values) - first\n"
-    repo.commit("Begin", {"above.py": bare.format("above", "max"), "below.py": bare.format("below", "min")})
-    repo.commit("above: no values are no error", {"above.py": guarded.format("above", "max")})
+    repo = siblings(tmp_path)
     for number in range(30):  # nothing can be said of most of them
         torn = "" if number > 25 else f"raise KeyError({number})\n"
-        repo.commit(f"Say {number}", {"below.py": f"# {number}\n{torn}" + bare.format("below", "min")})
-    repo.commit("Ask", {"check.py": "from below import below\nassert below([3, 1]) == -2\nassert below([]) == 0\n"})
+        repo.commit(f"Say {number}", {"below.py": f"# {number}\n{torn}" + BARE.format("below", "min")})
+    repo.commit("Ask", {"check.py": ASKS_BELOW})
     outcome = solved(
         repo.root,
         tmp_path,
-        issue_text="below() fails on no values\n\nIndexError in below.py, as above.py once did\n",
+        issue_text=BELOW,
         budget=Budget(steps=15),
     )
     assert (len(outcome.solution.tested), outcome.solution.blamed.status) == (9, "suspected"), outcome.solution.tested
