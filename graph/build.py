@@ -6,16 +6,17 @@ work. One process builds a repository at a time; another waits, and then finds t
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 from backstory.errors import DamagedStore, StorageError
 from backstory.graph.dag import reachable
-from backstory.graph.git import GitError
+from backstory.graph.git import Git, GitError
 from backstory.graph.history import GIANT_FILES, LINE_TIER, PATH_TIER, Hunks, read_line_tier, read_path_tier
 from backstory.graph.lock import exclusively
 from backstory.graph.mirror import Mirror, find_mirror, open_mirror
@@ -29,6 +30,8 @@ GraphTier = Literal["paths", "lines", "code"]
 ALL_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines", "code"})
 HISTORY_TIERS: frozenset[GraphTier] = frozenset({"paths", "lines"})
 STORE_NAME = "graph.db"
+LINE_READERS = 2  # git processes that print lines: one thread each, and what reads them keeps up with two
+TURN_COMMITS = 64  # commits read from one of them before the next, some 400 kB: less than a pipe holds
 BATCH_COMMITS = 2_000  # a transaction of well under a second, so a kill loses little and a reader never waits long
 
 log = logging.getLogger(__name__)
@@ -126,8 +129,8 @@ def read_paths(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
         tips = "".join(f"{line}\n" for line in [at, *(f"^{oid}" for oid in known)]).encode()
         total = int(mirror.git.run("rev-list", "--count", "--stdin", stdin=tips))
         done = 0
-        with mirror.git.stream(*PATH_TIER, stdin=tips) as stream:
-            for batch in _batches(read_path_tier(stream), BATCH_COMMITS):
+        with closing(_whole_ones(mirror.git, PATH_TIER, tips, read_path_tier)) as commits:
+            for batch in _batches(commits, BATCH_COMMITS):
                 past.save_commits(batch)
                 done += len(batch)
                 report("history", done, total)
@@ -146,8 +149,14 @@ def read_lines(mirror: Mirror, store: Store, at: Oid, *, report: Report) -> int:
         readable = {oid: number for oid, (number, changes) in wanted.items() if changes <= GIANT_FILES}
         past.save_hunks((number, [None] * changes) for oid, (number, changes) in wanted.items() if oid not in readable)
         done = 0
-        with mirror.git.stream(*LINE_TIER, stdin="".join(f"{oid}\n" for oid in readable).encode()) as stream:
-            for batch in _batches(read_line_tier(stream), BATCH_COMMITS):
+        with ExitStack() as stack:
+            readers = [
+                stack.enter_context(
+                    closing(_whole_ones(mirror.git, LINE_TIER, "".join(f"{oid}\n" for oid in share).encode(), read_line_tier))
+                )
+                for share in _shares(list(readable))
+            ]
+            for batch in _batches(_by_turns(readers), BATCH_COMMITS):
                 past.save_hunks((readable[oid], of_length(hunks, wanted[oid][1])) for oid, hunks in batch)
                 done += len(batch)
                 report("lines", done, len(readable))
@@ -170,6 +179,39 @@ def _without_lines(past: Past, tip: int) -> dict[Oid, tuple[int, int]]:
 def of_length(hunks: tuple[Hunks, ...], changes: int) -> tuple[Hunks, ...]:
     """Return hunks for that many changes; if git now pairs the files otherwise than in the path tier, none are better than wrong ones."""
     return hunks if len(hunks) == changes else (None,) * changes
+
+
+def _whole_ones(
+    git: Git, arguments: Sequence[str], stdin: bytes, read: Callable[[IO[bytes]], Iterator[Item]]
+) -> Generator[Item, None, None]:
+    """Yield what `read` makes of git's output; the last only when git has ended well, for what it was printing when it failed is not whole.
+
+    Raises GitError when git failed.
+    """
+    with git.stream(*arguments, stdin=stdin) as stream:
+        held: list[Item] = []
+        for item in read(stream):
+            yield from held
+            held = [item]
+    yield from held
+
+
+def _shares(commits: Sequence[Oid]) -> list[list[Oid]]:
+    """Deal commits out to the git processes that print their lines, in turns, since newer commits cost more."""
+    shares: list[list[Oid]] = [[] for _ in range(LINE_READERS)]
+    for number, start in enumerate(range(0, len(commits), TURN_COMMITS)):
+        shares[number % LINE_READERS] += commits[start : start + TURN_COMMITS]
+    return [share for share in shares if share]
+
+
+def _by_turns(readers: Sequence[Iterator[Item]]) -> Iterator[Item]:
+    """Yield from each reader in turn until all have ended, so that none waits long with a full pipe."""
+    waiting = deque(readers)
+    while waiting:
+        reader = waiting.popleft()
+        if some := list(islice(reader, TURN_COMMITS)):
+            yield from some
+            waiting.append(reader)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -6,6 +6,7 @@ user's own repository is read with libgit2 (`backstory.graph.mirror`), which sta
 a local fetch.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -47,6 +48,7 @@ _NEUTRAL = {
     "commit.gpgSign": "false",
 }
 COMPLAINT_LINES = 50  # of a long fetch, what is kept to say why it failed
+PIPE_BYTES = 1 << 20  # what any user may ask for
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _MARKED = re.compile(r"(?:remote: )*(?:fatal|error): ")
 # What can no longer be written where something is kept: one message, one exit code.
@@ -124,6 +126,7 @@ class Git:
             _feeding(process, stdin),
         ):
             assert process.stdout is not None
+            _widen(process.stdout)
             try:
                 yield process.stdout
                 ended = process.stdout.read(1) == b""
@@ -236,6 +239,13 @@ def _progress_lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield from (line for line in lines if line.strip())
     if rest.strip():
         yield rest
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a megabyte where the system can (Linux), so that git works on while its output is worked at."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # the user's pipes hold much already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 @contextmanager

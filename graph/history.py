@@ -1,6 +1,6 @@
 """One streamed read of the past: what git prints becomes commits, changes and hunks.
 
-History is read in two tiers, each one long stream with no process per commit. The *path tier* (`log --raw`) gives every commit with the files it
+History is read in two tiers, in long streams with no process per commit. The *path tier* (`log --raw`) gives every commit with the files it
 touched, in seconds even for large repositories. The *line tier* (`diff-tree -p -U0`) adds the changed lines; it costs ten times as much, so it
 comes second and can be stopped and taken up again. The parsers here are pure: bytes in, values out; `backstory.graph.build` runs git.
 
@@ -11,6 +11,7 @@ because vendored trees and mass reformatting say nothing about lines and would d
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, NamedTuple
 
 from backstory.graph.encoding import message_text, path_text
@@ -99,8 +100,10 @@ def read_path_tier(stream: IO[bytes]) -> Iterator[PathCommit]:
     while token is not None:
         assert token.startswith(b"\x01"), f"not the start of a commit: {token[:80]!r}"
         oid = token[1:].decode("ascii")
-        parents, author, authored, committed, encoding, message = (next(fields) for _ in range(6))
-        next(fields)  # the empty field between our closing NUL and git's
+        head = list(islice(fields, 7))  # the last is the empty field between our closing NUL and git's
+        if len(head) < 7:
+            return  # git broke off; its exit code tells
+        parents, author, authored, committed, encoding, message, _ = head
         changes: list[Change] = []
         token = next(fields, None)
         while token is not None and token.lstrip(b"\n").startswith(b":"):

@@ -1,5 +1,6 @@
 """Building: in tiers, only what is missing, after a kill as well, and two at once."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from backstory.graph.past import Past
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.store import Store
 from backstory.graph.types import Oid, RepoPath
+from backstory.graph.verify import verify
 from repos import Repo
 
 PATHS, LINES, ALL = frozenset({"paths"}), frozenset({"paths", "lines"}), frozenset({"paths", "lines", "code"})
@@ -68,6 +70,34 @@ def test_branches_that_share_a_past_are_read_once(repo, tmp_path):
     side = built(repo, tmp_path)
     assert side.built.commits == 1 and len(side) == 4 and len(main) == 6
     assert side.at not in built(repo, tmp_path, at=main.at)
+
+
+def test_the_shares_of_several_gits_make_the_same_graph(repo, tmp_path, monkeypatch):
+    """What two git processes print in turns is the past that git prints alone."""
+    monkeypatch.setattr("backstory.graph.build.TURN_COMMITS", 2)
+    assert not list(verify(built(repo, tmp_path), everything=True).differences)
+
+
+@pytest.mark.parametrize("lost", ["HEAD~2:app.py", "HEAD~2:"])
+def test_the_commit_that_git_failed_at_is_read_again(repo, tmp_path, lost):
+    """A blob or tree is missing for a while: git ends in the middle of a commit, and nothing of what it had printed of it stays."""
+    first = built(repo, tmp_path, PATHS, at=repo.git("rev-parse", "HEAD~4"))
+    objects = first.mirror.path / "objects"
+    open_mirror(open_source(repo.root), Oid(repo.head), cache_dir=tmp_path / "cache")
+    for pack in list((objects / "pack").glob("*.pack")):
+        moved = Path(shutil.move(pack, tmp_path))
+        with moved.open("rb") as stream:
+            subprocess.run(["git", "unpack-objects", "-q"], cwd=first.mirror.path, stdin=stream, check=True)
+    oid = repo.git("rev-parse", lost)
+    missing = objects / oid[:2] / oid[2:]
+    content = missing.read_bytes()
+    missing.unlink()
+    with pytest.raises(StorageError, match="cannot be read"):
+        built(repo, tmp_path)
+    missing.write_bytes(content)
+    graph = built(repo, tmp_path)
+    assert graph.commit(Oid(repo.git("rev-parse", "HEAD~2"))).changes[0].hunks
+    assert not list(verify(graph, everything=True).differences)
 
 
 BUILD = """
