@@ -77,6 +77,7 @@ def _kinds(named: tuple[str, ...]) -> "list[EdgeKind]":
 
 def _seed(view: "View", asked: str) -> str:
     """Return the node an argument means. Raises UserError with what it may have meant."""
+    from backstory.command_past import why_not
     from backstory.errors import UserError
     from backstory.graph.types import Symbol
     from backstory.tools.targets import File, IssueNumber, Lines, Revision, find_target
@@ -101,6 +102,6 @@ def _seed(view: "View", asked: str) -> str:
                 return authors[0]
             if authors:
                 raise UserError(f"{asked!r} has several addresses; name one: {', '.join(repr(author) for author in authors)}")
-            raise UserError("; ".join(" ".join(line.split()) for line in found.text.splitlines()))
+            raise UserError(why_not(found))
         case _:
             raise UserError(f"{asked!r} is a folder; name a file, a symbol, a commit or an issue number")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backstory.graph.repograph import RepoGraph
     from backstory.graph.types import RepoPath, Span, SymbolId
     from backstory.subject import Subject
+    from backstory.tools.tool import Observation
 
 STORY_TOKENS = 1500  # two screens, and what a model reads at once
 
@@ -64,6 +65,14 @@ def folder_of(subject: "Subject", repo: Path) -> str:
     return "" if root is None or here == root or not here.is_relative_to(root) else here.relative_to(root).as_posix() + "/"
 
 
+def why_not(found: "Observation") -> str:
+    """Return in one line why nothing is meant by what was asked for, with what may have been meant or a command that looks further."""
+    from backstory.tools.targets import HINT
+
+    lines = [" ".join(line.split()) for line in found.text.splitlines()]
+    return "; ".join("`backstory locate` finds places by words" if line == HINT else line for line in lines)
+
+
 def asked_place(graph: "RepoGraph", asked: str, folder: str) -> "tuple[SymbolId | RepoPath, Span | None]":
     """Return the place an argument means. Raises UserError with what it may have meant."""
     from backstory.errors import UserError
@@ -84,6 +93,6 @@ def asked_place(graph: "RepoGraph", asked: str, folder: str) -> "tuple[SymbolId 
         case Symbol():
             return found.id, None
         case Observation():
-            raise UserError("; ".join(" ".join(line.split()) for line in found.text.splitlines()))
+            raise UserError(why_not(found))
         case _:
             raise UserError(f"{asked!r} is no place in the code; name a file, PATH:LINE, PATH:FIRST-LAST or a symbol")

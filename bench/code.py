@@ -4,9 +4,9 @@ Prints what was found, then seconds, CPU seconds (workers included) and peak mem
 (everything stored), stale (all blobs parsed, but the snapshot is gone), and then pinned at older commits, most of whose blobs are stored.
 """
 
+import argparse
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -88,4 +88,8 @@ def main(path: str, revision: str = "HEAD") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repository")
+    parser.add_argument("revision", nargs="?", default="HEAD")
+    asked = parser.parse_args()
+    main(asked.repository, asked.revision)

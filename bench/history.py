@@ -5,9 +5,9 @@ first built ten commits back along first parents) and a look with nothing new. B
 what the graph is read from: `git log -p -U0 -M` over the same history. Prints wall and CPU seconds (git's included) and peak memory.
 """
 
+import argparse
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -83,4 +83,8 @@ def main(path: str, revision: str = "HEAD") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repository")
+    parser.add_argument("revision", nargs="?", default="HEAD")
+    asked = parser.parse_args()
+    main(asked.repository, asked.revision)

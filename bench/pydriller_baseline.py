@@ -4,7 +4,7 @@ PyDriller (`pip install pydriller`, no dependency of ours) reads every commit wi
 with both tiers of history. One repository, one run, one process after the other.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -39,4 +39,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repository")
+    main(parser.parse_args().repository)

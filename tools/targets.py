@@ -20,6 +20,7 @@ from backstory.tools.tool import Observation
 from backstory.tools.view import View, last_name
 
 COMMIT_DIGITS = 10  # shown of a commit id; enough for the largest public repositories
+HINT = "find(query) searches names and text"  # what an agent is told to do where nothing is like what it asked for
 CANDIDATES = 8  # shown when a target is unclear
 SUBMODULE = 0o160000
 NEAR = 3  # names offered for a mistyped one
@@ -181,7 +182,7 @@ def _unknown(view: View, asked: str) -> Observation:
     near = near_ids(view, asked)
     if near:
         return refuse(f"there is no {label(asked)!r}; did you mean", candidates=near)
-    return refuse(f"there is no {label(asked)!r}", hint="find(query) searches names and text")
+    return refuse(f"there is no {label(asked)!r}", hint=HINT)
 
 
 def _not_a_file(view: View, path: str) -> str:

@@ -54,6 +54,7 @@ def test_why_tells_a_person(cli, repo):
     [
         ("src/dates.py:99", "has 2 lines, so there is no line 99"),
         ("parse_dat", "did you mean; src/dates.py:parse_date"),
+        ("zebra", "there is no 'zebra'; `backstory locate` finds places by words"),
         ("src", "is no place in the code"),
         ("HEAD", "is no place in the code"),
     ],
