@@ -28,7 +28,10 @@ PIP_FILES = (".config/pip/pip.conf", ".pip/pip.conf")  # where pip looks below t
 def _data(command: F) -> F:
     for option in (
         click.option(
-            "--data", type=click.Path(path_type=Path), required=True, help="Instances: a JSON, JSON-lines or Parquet file, or a folder."
+            "--data",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Instances: a JSON, JSON-lines or Parquet file, a folder, or hub:OWNER/NAME[@REVISION].",
         ),
         click.option("--form", type=click.Choice(["classic", "live", "rebench"]), help="Form of the data.  [default: told by its columns]"),
         click.option("--split", default="", metavar="NAME", help="Of a folder, only the files of this split."),
@@ -406,12 +409,26 @@ def _exported(file: Path | None) -> dict[str, tuple[str, str]]:
         ) from error
 
 
+def fetched(face: Face, data: Path) -> Path:
+    """Return where instances lie; a data set of the hub is fetched first."""
+    from backstory.config import made
+    from backstory.graph.lock import using_cache
+    from backstory.harness.hub import PREFIX, fetch_dataset
+
+    if not str(data).startswith(PREFIX):
+        return data
+    cache = made(face.folders().cache)
+    with using_cache(cache), face.screen() as screen:
+        screen.report("data set", 0, None)
+        return fetch_dataset(data, cache_dir=cache)
+
+
 def _instances(face: Face, given: dict[str, Any]) -> "list[Instance]":
     """Return the instances that are asked for, notes on the data said."""
     from backstory.errors import UserError
     from backstory.harness.data import read_dataset
 
-    data = read_dataset(given["data"], form=given["form"], judged=True, split=given["split"])
+    data = read_dataset(fetched(face, given["data"]), form=given["form"], judged=True, split=given["split"])
     for note in data.notes:
         face.warn(note)
     chosen = list(data.instances)

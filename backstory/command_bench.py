@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backstory import options
-from backstory.command_batch import mine, report, run, score
+from backstory.command_batch import fetched, mine, report, run, score
 from backstory.face import Face
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ for command in (run, score, report, mine):
 
 
 @bench.command(short_help="How often the localizer finds the right files and functions.", cls=options.Command, examples=(EXAMPLE,))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Instances, one JSON object a line, in SWE-bench's form.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Instances, as for `bench run`.")
 @click.option("--repos", required=True, metavar="PATTERN", help="Where the repositories are, with {owner} and {name} in it.")
 @click.option(
     "--arms",
@@ -59,7 +59,7 @@ def locate(face: Face, data: Path, repos: str, arms: str, only: str, workers: in
     unknown = [name for name in names if name not in ARMS]
     if unknown or not names:
         raise UserError(f"unknown arms {', '.join(unknown) or '(none)'}; there are {', '.join(ARMS)}")
-    instances = [instance for instance in read_dataset(data).instances if only in instance.id]
+    instances = [instance for instance in read_dataset(fetched(face, data)).instances if only in instance.id]
     if OTHER_HISTORY in names[1:] and not strangers(instances, repos):
         face.warn(f"there is one repository only, so no other one's history to compare with: without {OTHER_HISTORY}")
         names = tuple(name for name in names if name != OTHER_HISTORY)
