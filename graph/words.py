@@ -142,10 +142,10 @@ def spelled_stems(text: str) -> dict[str, str]:
 
 def of_stems(stems: Collection[str], vocabulary: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Yield (place, stem) of the words of a vocabulary that have one of some stems."""
-    # A stem begins like its words but for a last `i`, so most words need no stemming to be passed over.
-    begins = {(found[:-1] if found.endswith("i") and len(found) >= SHORTEST_STEMMED else found)[:SHORTEST_STEMMED] for found in stems}
+    # A stem begins like its words but for a last `i` (`simplify`) or `y` (`tries`), so most words need no stemming to be passed over.
+    begins = {(found[:-1] if found.endswith(("i", "y")) and len(found) > 2 else found)[:SHORTEST_STEMMED] for found in stems}
     for place, word in enumerate(vocabulary):
-        if word[:SHORTEST_STEMMED] in begins or word[: SHORTEST_STEMMED - 1] in begins:
+        if word[:4] in begins or word[:3] in begins or word[:2] in begins or word in begins:
             found = stem(word)
             if found in stems:
                 yield place, found

@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backstory.graph import words
@@ -91,6 +91,7 @@ def test_what_is_no_plain_word_is_its_own_stem():
 
 
 @given(st.lists(st.text("aeiglnorsty_", min_size=1, max_size=9)), st.lists(st.text("aeiglnorsty_", min_size=1, max_size=9)))
+@example(["try"], ["tries", "try", "tri"])
 def test_words_are_found_by_their_stems(asked, vocabulary):
     """Looking stems up in a vocabulary finds the words that have them, and no others."""
     stems = {stem(word) for word in asked}
