@@ -224,8 +224,9 @@ def _key_symbols(graph: RepoGraph, paths: Sequence[RepoPath], users: Mapping[str
 
 
 def _recent_commits(graph: RepoGraph) -> list[Oid]:
-    """Return the newest commits that changed something, but not so much that they tell of no file in particular."""
-    return list(islice((oid for oid in graph.order() if 0 < len(graph.changed_paths(oid)) <= MAX_PATHS), LATELY_COMMITS))
+    """Return the newest commits that changed something, but not so much that they tell of no file in particular; those of bots tell of none."""
+    newest = list(islice((oid for oid in graph.order() if 0 < len(graph.changed_paths(oid)) <= MAX_PATHS), LATELY_COMMITS))
+    return [oid for oid in newest if not graph.message(oid).is_bot]
 
 
 def _hot_spots(graph: RepoGraph, recent: Sequence[Oid], place: Mapping[RepoPath, str]) -> list[str]:

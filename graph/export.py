@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from backstory.graph.history import is_bot
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Oid, RepoPath, SymbolId
 
@@ -27,7 +28,13 @@ def node_facts(graph: RepoGraph, node: str) -> NodeFacts:
     """Return what a node is, and what a person wants to read beside it."""
     if node in graph:
         message = graph.message(Oid(node))
-        return {"kind": "commit", "label": message.subject, "author": message.author, "when": message.when.isoformat()}
+        return {
+            "kind": "commit",
+            "label": message.subject,
+            "author": message.author,
+            "is_bot": message.is_bot,
+            "when": message.when.isoformat(),
+        }
     if RepoPath(node) in graph.files():
         return {"kind": "test" if graph.code.is_test(RepoPath(node)) else "file", "label": node}
     symbol = graph.code.symbol(SymbolId(node))
@@ -41,7 +48,7 @@ def node_facts(graph: RepoGraph, node: str) -> NodeFacts:
             "signature": symbol.signature,
         }
     if node in graph.authors():
-        return {"kind": "author", "label": node.partition(" <")[0], "commits": len(graph.authors()[node])}
+        return {"kind": "author", "label": node.partition(" <")[0], "is_bot": is_bot(node), "commits": len(graph.authors()[node])}
     return {"kind": "issue" if re.fullmatch(r"#\d+", node) else "name", "label": node}
 
 

@@ -234,6 +234,15 @@ def fixed_issues(message: str) -> Sequence[str]:
     return [f"#{number}" for number in sorted({int(a or b) for a, b in _FIXES.findall(message)})]
 
 
+def is_bot(author: str) -> bool:
+    """Return whether an author (`Name <address>`) says that it is a program: its name ends in `[bot]`, as forges have it, or in the word `bot`.
+
+    >>> is_bot("dependabot[bot] <1@example.org>"), is_bot("pytest bot <2@example.org>"), is_bot("Ann Talbot <3@example.org>")
+    (True, True, False)
+    """
+    return _BOT.search(author.partition(" <")[0]) is not None
+
+
 def says_fix(subject: str, body: str = "") -> bool:
     """Return whether a message says that a fault was mended: its subject has one of the words of faults, or it closes an issue.
 
@@ -255,6 +264,7 @@ _FAULT = re.compile(
 _NO_FAULT = re.compile(
     r"\b(?:typos?|spelling|lint\w*|flake8|mypy|pyright|pylint|pep ?8|docstrings?|formatting|whitespace|changelog)\b", re.IGNORECASE
 )
+_BOT = re.compile(r"(?:\[bot\]|(?<![^\W_])bot)$", re.IGNORECASE)
 _REVERTS = re.compile(r"(?i:this reverts commit)\s+([0-9a-f]{7,40})\b")
 _URL = r"https?://[\w.-]+/[\w.-]+/[\w.-]+/(?:issues|pull|merge_requests)/(\d{1,7})\b"
 _MENTIONS = re.compile(rf"(?<![\w&/])#(\d{{1,7}})\b|\b[Gg][Hh]-(\d{{1,7}})\b|{_URL}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 from backstory.graph.encoding import path_bytes, path_text
-from backstory.graph.history import Hunks, PathCommit
+from backstory.graph.history import Hunks, PathCommit, is_bot
 from backstory.graph.store import PARAMETERS_AT_ONCE, Store
 from backstory.graph.types import Change, Hunk, Oid, RepoPath, Status
 
@@ -262,6 +262,15 @@ class Past:
             query = f"SELECT commit_id FROM changes WHERE ordinal = ? AND commit_id IN ({','.join('?' * len(part))})"
             over.update(cast(int, row[0]) for row in self._store.rows(query, [changes, *part]))  # the first change too many
         return [commit for commit in commits if commit not in over]
+
+    def of_people(self, commits: Sequence[int]) -> list[int]:
+        """Return those of `commits` that no bot wrote, in their order."""
+        bots: set[int] = set()
+        for start in range(0, len(commits), PARAMETERS_AT_ONCE):
+            part = commits[start : start + PARAMETERS_AT_ONCE]
+            query = f"SELECT commit_id, author FROM messages WHERE commit_id IN ({','.join('?' * len(part))})"
+            bots.update(cast(int, row[0]) for row in self._store.rows(query, part) if is_bot(cast(str, row[1])))
+        return [commit for commit in commits if commit not in bots]
 
     def changed_paths(self, commits: Sequence[int]) -> list[tuple[int, RepoPath]]:
         """Return (commit, path after the change) of every change of `commits`, by commit and in git's order."""

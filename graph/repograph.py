@@ -30,6 +30,7 @@ from backstory.graph.history import (
     WORD_TIER,
     ChangedLines,
     fixed_issues,
+    is_bot,
     issue_numbers,
     read_changed_lines,
     revert_targets,
@@ -88,6 +89,11 @@ class Message:
     author: str
     subject: str
     body: str
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether a program wrote the commit, by the name of its author."""
+        return is_bot(self.author)
 
 
 @dataclass(frozen=True)
@@ -372,11 +378,11 @@ class RepoGraph:
         """Return the files that most often changed together with one, heaviest first, as edges from `path`.
 
         A commit counts 1 over the number of other files it changed, halved for each `CO_CHANGE_HALF_LIFE_DAYS` before `at`; commits over
-        `CO_CHANGE_FILES` files do not count. Files gone since are left out.
+        `CO_CHANGE_FILES` files, and those of bots, do not count. Files gone since are left out.
         """
         shared: dict[int, list[RepoPath]] = defaultdict(list)
         few = self._past.at_most(CO_CHANGE_FILES, [self._ids[oid] for oid in self.touched(path)])
-        for number, changed in self._past.changed_paths(few):
+        for number, changed in self._past.changed_paths(self._past.of_people(few)):
             shared[number].append(changed)
         weights: dict[RepoPath, float] = defaultdict(float)
         times: dict[RepoPath, int] = defaultdict(int)
@@ -412,7 +418,7 @@ class RepoGraph:
         own = SymbolId(f"{history.path}:{history.symbol}")
         around = {own, *self.holders(history)}
         compared = 0
-        for number in commits[:CO_CHANGE_STEPS]:
+        for number in self._past.of_people(commits)[:CO_CHANGE_STEPS]:
             compared += self._past.change_count(number)
             if compared > CO_CHANGE_COMPARED and weights:
                 break
@@ -763,8 +769,9 @@ class RepoGraph:
         """Return how many pairs of today's files changed together in a commit that is small enough to count."""
         paths = self._past.paths()
         together: dict[int, set[RepoPath | None]] = defaultdict(set)
+        counted = set(self._past.of_people([number for number, count in changes.items() if 2 <= count <= CO_CHANGE_FILES]))
         for number, path in self._past.all_changed_paths():
-            if 2 <= changes.get(number, 0) <= CO_CHANGE_FILES:
+            if number in counted:
                 together[number].add(self._lineage.today(paths[path], self._positions[number]))
         pairs: set[tuple[RepoPath, RepoPath]] = set()
         for files in together.values():

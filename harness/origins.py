@@ -60,7 +60,13 @@ def _commit_line(graph: RepoGraph, oid: Oid) -> str:
 
 def _commit_json(graph: RepoGraph, oid: Oid) -> dict[str, Json]:
     message = graph.message(oid)
-    return {"commit": oid, "when": message.when.isoformat(), "author": message.author, "subject": message.subject}
+    return {
+        "commit": oid,
+        "when": message.when.isoformat(),
+        "author": message.author,
+        "is_bot": message.is_bot,
+        "subject": message.subject,
+    }
 
 
 def _notes(why: Sequence[Evidence]) -> str:

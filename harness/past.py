@@ -24,6 +24,7 @@ def _event_json(event: Event) -> dict[str, Json]:
         "commit": step.commit,
         "when": message.when.isoformat(),
         "author": message.author,
+        "is_bot": message.is_bot,
         "subject": message.subject,
         "body": message.body,
         "what": step.kind,

@@ -52,12 +52,12 @@ class Repo:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def commit(self, message: str, files: Mapping[str, str | bytes | None] | None = None) -> str:
-        """Commit `files` (and whatever else changed) an hour after the last commit; return the commit's id."""
+    def commit(self, message: str, files: Mapping[str, str | bytes | None] | None = None, *, author: str = "") -> str:
+        """Commit `files` (and whatever else changed) an hour after the last commit; return the commit's id. author: `Name <address>`."""
         self.write(files or {})
         self.time += 3600
         self.git("add", "-A")
-        self.git("commit", "-q", "--allow-empty", "-m", message)
+        self.git("commit", "-q", "--allow-empty", "-m", message, *([f"--author={author}"] if author else []))
         return self.head
 
     def merge(self, branch: str, message: str) -> str:

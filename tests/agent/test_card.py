@@ -26,8 +26,16 @@ def shop(folder, *, changes=25):
     for number in range(changes):
         extra = {"notes/1.md": f"note {number}\n", "tests/test_shop.py": f"# {number}\n"} if number % 2 else {}
         repo.commit(f"Change {number}", {"shop/view.py": f"{FILES['shop/view.py']}# {number}\n", **extra})
+    for number in range(3):
+        repo.commit(f"Bump {number}", {"shop/cli.py": f"{FILES['shop/cli.py']}# {number}\n"}, author="pins[bot] <pins@example.org>")
     repo.commit("Release", {"notes/1.md": None})
     return repo
+
+
+def test_bots_make_no_hot_spots(card):
+    """What a bot changed three times is not told as changed most; what people changed is."""
+    _, _, lines = card.partition("Changed most")
+    assert "- shop/view.py 26\n" in lines and "- shop/cli.py" not in lines
 
 
 @pytest.fixture(scope="module")

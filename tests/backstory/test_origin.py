@@ -67,7 +67,7 @@ def test_the_commit_that_wrote_the_removed_line_comes_first(cli, repo):
         True,
     )
     first = told["candidates"][0]
-    assert list(first) == ["commit", "when", "author", "subject", "probability", "rung", "why"]
+    assert list(first) == ["commit", "when", "author", "is_bot", "subject", "probability", "rung", "why"]
     assert (first["commit"], first["subject"], first["rung"]) == (repo.git("rev-parse", "broke"), "Split at once", "blamed")
     assert {"kind": "blamed", "ref": first["commit"], "note": "wrote 1 of the 1 lines taken out"} in first["why"]
     assert sum(one["probability"] for one in told["candidates"]) == pytest.approx(1, abs=1e-4)
@@ -177,7 +177,7 @@ def test_fixes_are_found_by_what_they_say_and_change(cli, repo):
     """A description finds the fix by its message and by the lines it changed; an advisory's id finds the commit that names it."""
     told = json.loads(cli("fixes", "blanks around a date", "--repo", repo.root, "--json").out)
     assert list(told) == ["at", "commits", "seconds"]
-    assert list(told["commits"][0]) == ["commit", "when", "author", "subject", "score", "why"]
+    assert list(told["commits"][0]) == ["commit", "when", "author", "is_bot", "subject", "score", "why"]
     assert told["commits"][0]["commit"] == repo.git("rev-parse", "mended")
     named = cli("fixes", "cve-2020-12345", "--repo", repo.root).out
     assert named.splitlines()[0].endswith("Fix blanks around dates (CVE-2020-12345) [Ada]") and "names CVE-2020-12345" in named

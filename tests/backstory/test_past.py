@@ -17,7 +17,7 @@ def repo(tmp_path):
 
 
 EVENT = [
-    *("commit", "when", "author", "subject", "body", "what", "path", "span", "symbol", "was_path", "was_span", "was_symbol"),
+    *("commit", "when", "author", "is_bot", "subject", "body", "what", "path", "span", "symbol", "was_path", "was_span", "was_symbol"),
     *("added", "removed", "note", "issues", "closes", "is_fix", "undoes", "undone_by", "mends", "mended_by"),
 ]
 

@@ -86,7 +86,7 @@ def test_an_author_is_a_node(graph):
     author = graph.message(graph.at).author
     found = graph.subgraph([author], ("authored",), 1, 100)
     assert list(found) == [author, *(message.oid for message in graph.messages())] and found.number_of_edges() == 3
-    assert node_facts(graph, author) == {"kind": "author", "label": author.partition(" <")[0], "commits": 3}
+    assert node_facts(graph, author) == {"kind": "author", "label": author.partition(" <")[0], "is_bot": False, "commits": 3}
     around = graph.subgraph([graph.at], ("authored",), 2, 100)
     assert set(around) == set(found)
     assert list(graph.subgraph([author], KINDS, 1, 100)) == [author]

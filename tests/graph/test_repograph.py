@@ -282,6 +282,21 @@ def test_a_chain_of_renames_is_one_file():
 # --- edges -------------------------------------------------------------------------------------------------------------------------------
 
 
+def test_what_a_bot_changes_together_couples_nothing(tmp_path):
+    """A bot's commit is marked, and its files are as uncoupled as before; a person's with the same files couples them."""
+    repo = Repo(tmp_path / "repo")
+    pair = {"0.txt": "1", "1.txt": "1"}
+    bot = repo.commit("Bump pins", pair, author="pins[bot] <pins@example.org>")
+    graph = graph_of(repo, tmp_path)
+    assert graph.message(Oid(bot)).is_bot and list(graph.co_changed(RepoPath("0.txt"))) == []
+    assert graph.counts().edges["co_changed"] == 0
+    person = repo.commit("Bump pins", {"0.txt": "2", "1.txt": "2"})
+    graph = graph_of(repo, tmp_path)
+    assert not graph.message(Oid(person)).is_bot
+    assert [edge.evidence for edge in graph.co_changed(RepoPath("0.txt"))] == ["together in 1 commit"]
+    assert graph.counts().edges["co_changed"] == 1
+
+
 def test_files_that_change_together_are_coupled(tmp_path):
     """The nearer in time and the smaller the commit, the more it couples; huge commits couple nothing, and files gone are left out."""
     repo = Repo(tmp_path / "repo")
