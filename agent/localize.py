@@ -35,6 +35,7 @@ from backstory.agent.signals import (
     recent_signal,
     text_signal,
 )
+from backstory.graph.code import uncollected
 from backstory.graph.repograph import RepoGraph
 from backstory.graph.types import Evidence, Location, RepoPath, Report, Span
 from backstory.graph.words import spelled_stems
@@ -154,6 +155,7 @@ class Signals:
     factors: Scores
 
 
+@uncollected()
 def localize(
     graph: RepoGraph,
     text: str,

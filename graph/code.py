@@ -89,7 +89,7 @@ def code_view(mirror: Trees, commit: Oid, store: Kept, *, report: Report | None 
     packed = _packed(mirror, blobs, store, say, workers)
     say("linking", 0, None)
     manifests = read_manifests({path: mirror.read_blob(blob) for path, blob in project.items()})
-    with _uncollected():
+    with uncollected():
         parses = {path: unpack(payload, words=False) for path, payload in packed.items()}
         snapshot = make_snapshot(parses, blobs, link(parses, manifests))
     store.save_snapshot(key, version, pack_snapshot(snapshot))
@@ -102,7 +102,7 @@ def _word_table(store: Kept, key: Oid, packed: Callable[[], Mapping[RepoPath, by
     payload = store.snapshot(key, version)
     if payload is not None:
         return unpack_table(payload)
-    with _uncollected():
+    with uncollected():
         rows = [unpack_words(payload) for _, payload in sorted(packed().items())]
         table = join_words([row for row in rows if len(row.starts) > 1])  # a file that was not parsed has no rows
     store.save_snapshot(key, version, pack_table(table))
@@ -425,7 +425,7 @@ def _packed(mirror: Trees, blobs: Mapping[RepoPath, Oid], store: Kept, say: Repo
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep Python from looking for garbage while millions of small values are made: it would look through all of them again and again."""
     was_enabled = gc.isenabled()
     gc.disable()

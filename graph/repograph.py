@@ -671,8 +671,9 @@ class RepoGraph:
                 owned = np.maximum(0, np.searchsorted(np.asarray(places), commits[first:end], side="left") - 1)
                 files[first:end] = np.array([number_of.get(owner, -1) for owner in owners])[owned]
         kept = files >= 0
-        pairs = np.unique(np.stack([commits[kept], files[kept]]), axis=1)
-        return pairs[0], pairs[1]
+        # One number for each pair: rows are sorted ten times slower.
+        pairs = np.unique(commits[kept] * len(number_of) + files[kept])
+        return np.divmod(pairs, max(1, len(number_of)))
 
     @cached_property
     def _files(self) -> dict[RepoPath, Oid]:

@@ -144,8 +144,9 @@ def of_stems(stems: Collection[str], vocabulary: Iterable[str]) -> Iterator[tupl
     """Yield (place, stem) of the words of a vocabulary that have one of some stems."""
     # A stem begins like its words but for a last `i` (`simplify`) or `y` (`tries`), so most words need no stemming to be passed over.
     begins = {(found[:-1] if found.endswith(("i", "y")) and len(found) > 2 else found)[:SHORTEST_STEMMED] for found in stems}
+    firsts = {begin[:2] for begin in begins}  # turns most words away with one look
     for place, word in enumerate(vocabulary):
-        if word[:4] in begins or word[:3] in begins or word[:2] in begins or word in begins:
+        if word[:2] in firsts and (word[:4] in begins or word[:3] in begins or word[:2] in begins):
             found = stem(word)
             if found in stems:
                 yield place, found
