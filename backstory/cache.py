@@ -11,6 +11,7 @@ from typing import Final
 from backstory.errors import StorageError, UserError
 
 _KINDS: Final = {"repos": "repository", "envs": "environment", "work": "work tree", "datasets": "data set"}
+_HUB_LOCKS: Final = ".locks"  # of the hub's client, beside its data sets
 _SEEN: Final = "seen.txt"
 _SEEN_CHARS: Final = 4_000  # the last few dozen places
 
@@ -65,7 +66,7 @@ def remove(cache_dir: Path, item: Kept) -> None:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if (path.is_symlink() or path.is_dir()) and not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if (path.is_symlink() or path.is_dir()) and path.name != _HUB_LOCKS)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
