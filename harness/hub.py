@@ -18,12 +18,10 @@ _ABOUT = ["dataset_info*.json", "*/dataset_info*.json", "dataset_dict.json", "*/
 
 
 def fetch_dataset(asked: Path, *, cache_dir: Path) -> Path:
-    """Return the folder that holds the files of a data set of the hub; what does not begin with `hub:` is a path and returned as it is.
+    """Return the folder that holds the files of a data set of the hub. asked: begins with `hub:`.
 
     Raises UserError when the name has another form, or the data set cannot be had.
     """
-    if not str(asked).startswith(PREFIX):
-        return asked
     named = _NAMED.fullmatch(str(asked).removeprefix(PREFIX))
     if named is None:
         raise UserError(f"{str(asked)!r} names no data set of the hub; write hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
